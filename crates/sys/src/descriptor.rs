@@ -1,0 +1,47 @@
+//! Descriptors by number: what a program inherits and what it must not.
+
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+
+use crate::Result;
+use crate::call::check;
+
+/// Marks every descriptor from `first` on to be closed by exec.
+///
+/// # Errors
+/// As close_range(2); `EINVAL` before Linux 5.11.
+pub fn close_on_exec_from(first: u32) -> Result<()> {
+    const CLOSE_RANGE_CLOEXEC: u32 = 4;
+    // SAFETY: only a flag of the descriptors changes; all stay open and owned by whoever owns them.
+    check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, CLOSE_RANGE_CLOEXEC) })
+        .map(drop)
+}
+
+/// Whether this number is an open descriptor.
+#[must_use]
+pub fn is_open(number: RawFd) -> bool {
+    // SAFETY: F_GETFD takes no argument and changes nothing.
+    unsafe { libc::fcntl(number, libc::F_GETFD) != -1 }
+}
+
+/// A copy, here, of a descriptor of another process.
+///
+/// # Errors
+/// As pidfd_getfd(2): `EBADF` when that process has no such descriptor, `EPERM` without the right
+/// to trace it.
+pub fn copy_from(pidfd: std::os::fd::BorrowedFd<'_>, number: RawFd) -> Result<OwnedFd> {
+    use std::os::fd::AsRawFd;
+    // SAFETY: no memory is passed.
+    let fd = check(unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), number, 0) })?;
+    // SAFETY: the kernel returned a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(RawFd::try_from(fd).unwrap_or(-1)) })
+}
+
+/// Closes, in a process made by [`crate::process::clone3`], the copy of a descriptor whose owner
+/// lives in the parent. The process must end by exec or `exit_now`, so that no destructor closes
+/// the number a second time.
+pub fn close_copy(fd: std::os::fd::BorrowedFd<'_>) {
+    use std::os::fd::AsRawFd;
+    // SAFETY: after clone3 without CLONE_FILES this process has a descriptor table of its own; the
+    // owner's destructor runs in the parent only, as the contract above demands.
+    unsafe { libc::close(fd.as_raw_fd()) };
+}

@@ -1,0 +1,8 @@
+//! The container engine: an OCI bundle becomes namespaces, a cgroup, a root file system, a process.
+//!
+//! Start reading at [`spec`] for what can be asked.
+
+pub mod error;
+pub mod spec;
+
+pub use error::{Error, Result};

@@ -2,7 +2,9 @@
 //!
 //! Start reading at [`spec`] for what can be asked.
 
+pub mod capability;
 pub mod error;
+pub mod seccomp;
 pub mod spec;
 
 pub use error::{Error, Result};

@@ -3,6 +3,7 @@
 //! Start reading at [`spec`] for what can be asked.
 
 pub mod capability;
+pub mod cgroup;
 pub mod error;
 pub mod seccomp;
 pub mod spec;

@@ -5,7 +5,10 @@
 pub mod capability;
 pub mod cgroup;
 pub mod error;
+pub mod mount;
+pub mod rootfs;
 pub mod seccomp;
 pub mod spec;
+mod sysctl;
 
 pub use error::{Error, Result};

@@ -1,14 +1,60 @@
 //! The container engine: an OCI bundle becomes namespaces, a cgroup, a root file system, a process.
 //!
-//! Start reading at [`spec`] for what can be asked.
+//! ```text
+//!  runtime (create.rs, start.rs, exec.rs)      container process (init.rs)
+//!    config.json → plan → record → cgroup
+//!    clone3 ─────────────────────────────────▶ namespaces, root file system (rootfs/)
+//!    record ◀────── channel.rs ──────────────  ready
+//!                                              launch.rs: limits, ids, seccomp, execve
+//! ```
+//!
+//! Start reading at [`Runtime`], then [`spec`] for what can be asked.
 
+mod attributes;
 pub mod capability;
 pub mod cgroup;
+mod channel;
+mod container;
+mod create;
 pub mod error;
+mod exec;
+mod foreground;
+pub mod format;
+mod hook;
+mod init;
+mod intel_rdt;
+mod launch;
+mod listener;
 pub mod mount;
+mod namespace;
+mod net_device;
 pub mod rootfs;
+mod runtime;
 pub mod seccomp;
 pub mod spec;
+mod start;
+mod store;
 mod sysctl;
+mod terminal;
+mod user_namespace;
 
+pub use container::Container;
 pub use error::{Error, Result};
+pub use exec::ExecOptions;
+pub use runtime::{CreateOptions, Runtime, Source};
+
+use std::sync::OnceLock;
+
+static WARN: OnceLock<fn(&Error)> = OnceLock::new();
+
+/// Where warnings go (runtime.md, Warnings). Without a place they are dropped.
+pub fn set_warning_sink(sink: fn(&Error)) {
+    // A second call changes nothing: the first place stays.
+    let _ = WARN.set(sink);
+}
+
+pub(crate) fn warn(warning: &Error) {
+    if let Some(sink) = WARN.get() {
+        sink(warning);
+    }
+}

@@ -1,0 +1,271 @@
+//! Reading and writing the records of `format.rs`.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use insula_sys::Errno;
+use insula_sys::rustix::fs::{
+    Access, AtFlags, CWD, FlockOperation, Mode, OFlags, accessat, flock, mkdirat, open, openat,
+    unlinkat,
+};
+use insula_sys::rustix::io::write;
+
+use crate::error::{Context, Error, Kind, Result};
+use crate::format::{PROCESS_FILE, Phase, Record, START_SOCKET, STARTED_FILE, STATE_FILE, VERSION};
+
+/// The open directory of one container.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    pub(crate) path: PathBuf,
+    pub(crate) fd: OwnedFd,
+}
+
+/// Ids are names of directories and cgroups: letters, digits and `_ + - .`
+pub(crate) fn check_id(id: &str) -> Result<()> {
+    const LENGTH_MAX: usize = 1024;
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_+-.".contains(&byte);
+    if id.is_empty() || id == "." || id == ".." || id.len() > LENGTH_MAX || !id.bytes().all(allowed)
+    {
+        return Err(Error::new(format!("invalid container id format: {id:?}"))
+            .hint("use letters, digits and the characters _ + - ."));
+    }
+    Ok(())
+}
+
+fn does_not_exist(id: &str) -> Error {
+    Error::new(format!("container does not exist: {id:?}")).kind(Kind::NotFound)
+}
+
+const CREATED: &str = "created";
+const RUNNING: &str = "running";
+
+const DIRECTORY: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::CLOEXEC);
+
+impl Directory {
+    /// Makes the directory of a new container and takes its lock.
+    pub(crate) fn create(root: &Path, id: &str) -> Result<Self> {
+        let path = root.join(id);
+        let mode = Mode::from_raw_mode(0o711);
+        match mkdirat(CWD, &path, mode) {
+            Err(Errno::NOENT) => {
+                make_root(root)?;
+                mkdirat(CWD, &path, mode)
+            }
+            other => other,
+        }
+        .map_err(|errno| match errno {
+            Errno::EXIST => Error::new(format!("container with given ID already exists: {id:?}"))
+                .kind(Kind::Exists)
+                .hint("delete it first, or choose another id"),
+            errno => Error::from(errno).within(format!("make {}", path.display())),
+        })?;
+        let directory = Self::open_path(path)?;
+        flock(&directory.fd, FlockOperation::NonBlockingLockExclusive)
+            .step(|| format!("lock {}", directory.path.display()))?;
+        Ok(directory)
+    }
+
+    pub(crate) fn open(root: &Path, id: &str) -> Result<Self> {
+        check_id(id)?;
+        let path = root.join(id);
+        match open(&path, DIRECTORY, Mode::empty()) {
+            Ok(fd) => Ok(Self { path, fd }),
+            Err(Errno::NOENT | Errno::NOTDIR) => Err(does_not_exist(id)),
+            Err(errno) => Err(errno).step(|| format!("open {}", path.display())),
+        }
+    }
+
+    fn open_path(path: PathBuf) -> Result<Self> {
+        let fd =
+            open(&path, DIRECTORY, Mode::empty()).step(|| format!("open {}", path.display()))?;
+        Ok(Self { path, fd })
+    }
+
+    /// Whether the creator is still at work. On true the lock is free again.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        let free = flock(&self.fd, FlockOperation::NonBlockingLockExclusive).is_ok();
+        if free {
+            let _ = flock(&self.fd, FlockOperation::Unlock);
+        }
+        free
+    }
+
+    /// Writes the record and the configuration. Both are complete before anything else is made, so
+    /// a file cut short by a kill belongs to a container of which nothing exists yet.
+    pub(crate) fn write_record(&self, record: &Record, config: &[u8]) -> Result<()> {
+        let mut bytes = serde_json::to_vec(record).step(|| "write the container's record")?;
+        bytes.push(b'\n');
+        bytes.extend_from_slice(config);
+        self.write_new(STATE_FILE, &bytes)
+    }
+
+    /// Writes which process it is, once it exists. A file of its own, because replacing one costs
+    /// a write to disk where the state directory is not on a tmpfs.
+    pub(crate) fn write_process(&self, record: &Record) -> Result<()> {
+        let Record { pid, pid_start, .. } = record;
+        let phase = match record.phase {
+            Phase::Running => RUNNING,
+            _ => CREATED,
+        };
+        self.write_new(
+            PROCESS_FILE,
+            format!("{pid} {pid_start} {phase}\n").as_bytes(),
+        )
+    }
+
+    /// Notes that a created container has been told to start.
+    pub(crate) fn write_started(&self) -> Result<()> {
+        self.write_new(STARTED_FILE, b"")
+    }
+
+    fn write_new(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let step = || format!("write {}/{name}", self.path.display());
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let file = openat(&self.fd, name, flags, Mode::from_raw_mode(0o600)).step(step)?;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            rest = &rest[write(&file, rest).step(step)?..];
+        }
+        Ok(())
+    }
+
+    pub(crate) fn read_record(&self) -> Result<Record> {
+        let bytes = self.read_file(STATE_FILE)?.unwrap_or_default();
+        let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else {
+            return Err(does_not_exist(&self.name()));
+        };
+        let mut record: Record = serde_json::from_slice(&bytes[..end])
+            .step(|| format!("read {}/{STATE_FILE}", self.path.display()))?;
+        if record.version > VERSION {
+            return Err(Error::new(format!(
+                "{}/{STATE_FILE} has version {}, this program reads up to {VERSION}",
+                self.path.display(),
+                record.version
+            )));
+        }
+        let process = self.read_file(PROCESS_FILE)?.unwrap_or_default();
+        if let Some((pid, start, phase)) = parse_process(&process) {
+            (record.pid, record.pid_start, record.phase) = (pid, start, phase);
+        }
+        if record.phase == Phase::Created
+            && accessat(&self.fd, STARTED_FILE, Access::EXISTS, AtFlags::empty()).is_ok()
+        {
+            record.phase = Phase::Running;
+        }
+        Ok(record)
+    }
+
+    /// The configuration as it was given.
+    pub(crate) fn read_config(&self) -> Result<Vec<u8>> {
+        let mut bytes = self.read_file(STATE_FILE)?.unwrap_or_default();
+        let end = bytes
+            .iter()
+            .position(|byte| *byte == b'\n')
+            .map_or(bytes.len(), |end| end + 1);
+        Ok(bytes.split_off(end))
+    }
+
+    fn read_file(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        let step = || format!("read {}/{name}", self.path.display());
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let file = match openat(&self.fd, name, flags, Mode::empty()) {
+            Err(Errno::NOENT) => return Ok(None),
+            other => other.step(step)?,
+        };
+        let mut bytes = Vec::with_capacity(4096);
+        File::from(file).read_to_end(&mut bytes).step(step)?;
+        Ok(Some(bytes))
+    }
+
+    fn name(&self) -> String {
+        self.path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned()
+    }
+
+    pub(crate) fn remove_start_socket(&self) {
+        // Already gone is as good.
+        let _ = unlinkat(&self.fd, START_SOCKET, AtFlags::empty());
+    }
+
+    /// Removes the directory and all in it. The record goes after what it describes is gone: while
+    /// it is there, a command that is killed can be followed by another that finishes its work.
+    pub(crate) fn remove(&self) -> Result<()> {
+        for name in [PROCESS_FILE, STATE_FILE] {
+            match unlinkat(&self.fd, name, AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                other => other.step(|| format!("remove {}/{name}", self.path.display()))?,
+            }
+        }
+        match unlinkat(CWD, &self.path, AtFlags::REMOVEDIR) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(Errno::NOTEMPTY) => std::fs::remove_dir_all(&self.path)
+                .step(|| format!("remove {}", self.path.display())),
+            other => other.step(|| format!("remove {}", self.path.display())),
+        }
+    }
+
+    /// `/proc/self/fd/N/name`: short enough for a socket address however deep the root is.
+    pub(crate) fn short_path(&self, name: &str) -> String {
+        use std::os::fd::AsRawFd;
+        format!("/proc/self/fd/{}/{name}", self.fd.as_fd().as_raw_fd())
+    }
+}
+
+fn make_root(root: &Path) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o711)
+        .create(root)
+        .step(|| format!("make the state directory {}", root.display()))
+}
+
+/// `pid start phase`, see [`Directory::write_process`].
+fn parse_process(bytes: &[u8]) -> Option<(i32, u64, Phase)> {
+    let text = std::str::from_utf8(bytes).ok()?.strip_suffix('\n')?;
+    let mut words = text.split(' ');
+    let (pid, start) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    let phase = match words.next()? {
+        RUNNING => Phase::Running,
+        CREATED => Phase::Created,
+        _ => return None,
+    };
+    Some((pid, start, phase))
+}
+
+/// The ids of all containers below a root.
+pub(crate) fn ids(root: &Path) -> Result<Vec<String>> {
+    let entries = match std::fs::read_dir(root) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.step(|| format!("read the state directory {}", root.display()))?,
+    };
+    let mut ids: Vec<String> = entries
+        .flatten()
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
+    ids.sort();
+    Ok(ids)
+}
+
+/// Start time and state letter of a process (proc(5), `stat`, fields 22 and 3).
+pub(crate) fn process_stat(pid: i32) -> Option<(u64, u8)> {
+    let mut buffer = [0; 1024];
+    let path = format!("/proc/{pid}/stat");
+    let file = open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let length = insula_sys::rustix::io::read(&file, &mut buffer).ok()?;
+    let text = &buffer[..length];
+    // The name, in parentheses, may contain anything: count from its end.
+    let end = text.iter().rposition(|byte| *byte == b')')?;
+    let mut fields = text.get(end + 2..)?.split(|byte| *byte == b' ');
+    let state = *fields.next()?.first()?;
+    let start = std::str::from_utf8(fields.nth(18)?).ok()?.parse().ok()?;
+    Some((start, state))
+}

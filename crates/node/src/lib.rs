@@ -1,0 +1,15 @@
+//! Runs workloads on this host: the only place where the engines meet.
+//!
+//! Start reading at [`role`]: what the process is to be, decided before anything else.
+
+pub use insula_sys::entry;
+
+pub mod host;
+pub mod oci;
+pub mod role;
+pub mod run;
+
+pub use insula_container::error::{Error, Kind as ErrorKind};
+pub use insula_container::spec::OCI_VERSION;
+/// The image store, for those above the node: the command line lists, imports and removes.
+pub use insula_image as image;

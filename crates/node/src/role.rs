@@ -1,0 +1,28 @@
+//! What this process is to be, decided before any other argument is looked at.
+//!
+//! Engines and the tools that drive OCI runtimes start the binary thousands of times: a role must
+//! not pay for the command line of people. `insula oci …` is one role; the binary under the name of
+//! a runtime (a link `insula-oci`, `runc`, `crun`, `youki`) is the same one, because podman,
+//! containerd and CRI-O name a program and cannot add a word to it.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use crate::oci;
+
+/// Names of the program that mean `insula oci`.
+const RUNTIME_NAMES: [&str; 4] = ["insula-oci", "runc", "crun", "youki"];
+
+/// Runs the role that `args` (with the program's own name in front) asks for, if they ask for one.
+pub fn role(args: &[OsString]) -> Option<u8> {
+    let name = args
+        .first()
+        .and_then(|program| Path::new(program).file_name());
+    if name.is_some_and(|name| RUNTIME_NAMES.iter().any(|known| name == *known)) {
+        return Some(oci::run(&args[1..]));
+    }
+    if args.get(1).is_some_and(|word| word == "oci") {
+        return Some(oci::run(&args[2..]));
+    }
+    None
+}

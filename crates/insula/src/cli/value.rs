@@ -1,0 +1,267 @@
+//! What the values of flags mean: sizes, volumes, limits, environment. Pure text to facts.
+//!
+//! The forms are docker's, because people have them in their fingers; each error says the form.
+
+use insula_node::run::{Limit, Tmpfs, Volume};
+
+/// `512m`, `1.5g`, `1048576`: bytes, with binary units.
+pub(super) fn bytes(text: &str) -> Result<u64, String> {
+    const FORM: &str = "a size is a number with b, k, m, g or t behind it: 512m";
+    let lower = text.trim().to_ascii_lowercase();
+    let number_end = lower
+        .find(|character: char| !(character.is_ascii_digit() || character == '.'))
+        .unwrap_or(lower.len());
+    let (number, unit) = lower.split_at(number_end);
+    let shift = match unit.trim().trim_end_matches("ib").trim_end_matches('b') {
+        "" => 0,
+        "k" => 10,
+        "m" => 20,
+        "g" => 30,
+        "t" => 40,
+        _ => return Err(FORM.to_owned()),
+    };
+    scaled(number, 1 << shift).ok_or_else(|| FORM.to_owned())
+}
+
+/// `1.5` as 1500 thousandths of a processor.
+pub(super) fn cpus(text: &str) -> Result<u64, String> {
+    match scaled(text.trim(), 1000) {
+        Some(0) | None => Err("a number of processors above zero: 1.5".to_owned()),
+        Some(millis) => Ok(millis),
+    }
+}
+
+/// A decimal number times `unit`, without floating point; digits below the unit are cut.
+fn scaled(number: &str, unit: u64) -> Option<u64> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let has_digits = !whole.is_empty() || !fraction.is_empty();
+    let is_decimal = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if !has_digits || !is_decimal(whole) || !is_decimal(fraction) {
+        return None;
+    }
+    let whole: u64 = if whole.is_empty() {
+        0
+    } else {
+        whole.parse().ok()?
+    };
+    // More digits than these are below the smallest part of any unit here.
+    let fraction = &fraction[..fraction.len().min(18)];
+    let digits = u32::try_from(fraction.len()).ok()?;
+    let parts: u64 = if fraction.is_empty() {
+        0
+    } else {
+        fraction.parse().ok()?
+    };
+    let total = u128::from(whole) * u128::from(unit)
+        + u128::from(parts) * u128::from(unit) / 10u128.pow(digits);
+    u64::try_from(total).ok()
+}
+
+/// `-v SRC:DST[:OPTIONS]`.
+pub(super) fn volume(text: &str) -> Result<Volume, String> {
+    const FORM: &str = "the form is HOSTPATH:PATH[:ro]";
+    let mut parts = text.splitn(3, ':');
+    let (Some(source), Some(destination)) = (parts.next(), parts.next()) else {
+        return Err(format!(
+            "{FORM}; volumes without a host path are not built yet"
+        ));
+    };
+    if !destination.starts_with('/') {
+        return Err(format!("`{destination}` is not an absolute path; {FORM}"));
+    }
+    if !source.starts_with(['/', '.']) {
+        return Err(format!(
+            "`{source}` is not a path (named volumes are not built yet); write ./{source} or /…"
+        ));
+    }
+    let options = parts.next().map_or_else(Vec::new, comma_list);
+    for option in &options {
+        mount_option(option)?;
+    }
+    Ok(Volume {
+        source: source.into(),
+        destination: destination.into(),
+        options,
+    })
+}
+
+/// The options of `-v` and `--mount` that reach the kernel or are known to be harmless.
+fn mount_option(option: &str) -> Result<(), String> {
+    const KNOWN: [&str; 21] = [
+        "ro",
+        "rw",
+        "z",
+        "Z",
+        "bind",
+        "rbind",
+        "private",
+        "rprivate",
+        "shared",
+        "rshared",
+        "slave",
+        "rslave",
+        "nosuid",
+        "suid",
+        "nodev",
+        "dev",
+        "noexec",
+        "exec",
+        "noatime",
+        "relatime",
+        "nosymfollow",
+    ];
+    if KNOWN.contains(&option) {
+        return Ok(());
+    }
+    Err(format!(
+        "unknown option `{option}`; use ro, rw, rbind, rprivate, nosuid, nodev, noexec"
+    ))
+}
+
+/// `--mount type=bind|tmpfs,source=…,target=…[,readonly]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Mount {
+    Bind(Volume),
+    Tmpfs(Tmpfs),
+}
+
+pub(super) fn mount(text: &str) -> Result<Mount, String> {
+    const FORM: &str = "the form is type=bind,source=HOSTPATH,target=PATH[,readonly]";
+    let (mut kind, mut source, mut target) = ("bind", None, None);
+    let mut options = Vec::new();
+    for field in text.split(',') {
+        match field.split_once('=').unwrap_or((field, "")) {
+            ("type", value) => kind = value,
+            ("source" | "src", value) => source = Some(value),
+            ("target" | "dst" | "destination", value) => target = Some(value),
+            ("readonly" | "ro", "" | "true" | "1") => options.push("ro".to_owned()),
+            ("readonly" | "ro", "false" | "0") => {}
+            ("bind-propagation", value) => options.push(value.to_owned()),
+            ("tmpfs-size", value) => options.push(format!("size={}", bytes(value)?)),
+            ("tmpfs-mode", value) => options.push(format!("mode={value}")),
+            (name, _) => return Err(format!("unknown field `{name}`; {FORM}")),
+        }
+    }
+    let target = target.filter(|path| path.starts_with('/'));
+    let target = target.ok_or_else(|| format!("target must be an absolute path; {FORM}"))?;
+    match (kind, source) {
+        ("tmpfs", None) => Ok(Mount::Tmpfs(Tmpfs {
+            destination: target.into(),
+            options,
+        })),
+        ("bind", Some(source)) => {
+            options.iter().try_for_each(|option| mount_option(option))?;
+            Ok(Mount::Bind(Volume {
+                source: source.into(),
+                destination: target.into(),
+                options,
+            }))
+        }
+        ("bind", None) => Err(format!("source is missing; {FORM}")),
+        ("tmpfs", Some(_)) => Err("a tmpfs has no source".to_owned()),
+        _ => Err(format!("type `{kind}` is not built yet; {FORM}")),
+    }
+}
+
+/// `--tmpfs PATH[:OPTIONS]`.
+pub(super) fn tmpfs(text: &str) -> Result<Tmpfs, String> {
+    let (path, options) = text.split_once(':').unwrap_or((text, ""));
+    if !path.starts_with('/') {
+        return Err("the form is PATH[:size=64m,mode=1777]".to_owned());
+    }
+    Ok(Tmpfs {
+        destination: path.into(),
+        options: comma_list(options),
+    })
+}
+
+/// `NAME=SOFT[:HARD]`, as docker writes limits.
+pub(super) fn resource_limit(text: &str) -> Result<Limit, String> {
+    const FORM: &str = "the form is NAME=SOFT[:HARD], for example nofile=1024:4096";
+    const NAMES: [&str; 16] = [
+        "as",
+        "core",
+        "cpu",
+        "data",
+        "fsize",
+        "locks",
+        "memlock",
+        "msgqueue",
+        "nice",
+        "nofile",
+        "nproc",
+        "rss",
+        "rtprio",
+        "rttime",
+        "sigpending",
+        "stack",
+    ];
+    let (name, values) = text.split_once('=').ok_or(FORM)?;
+    let name = name.to_ascii_lowercase();
+    let name = name.strip_prefix("rlimit_").unwrap_or(&name);
+    if !NAMES.contains(&name) {
+        return Err(format!("no limit `{name}`; there are {}", NAMES.join(", ")));
+    }
+    let number = |text: &str| match text {
+        "-1" | "unlimited" => Ok(u64::MAX),
+        _ => text.parse::<u64>().map_err(|_unread| FORM.to_owned()),
+    };
+    let (soft, hard) = values.split_once(':').unwrap_or((values, values));
+    let (soft, hard) = (number(soft)?, number(hard)?);
+    if soft > hard {
+        return Err(format!(
+            "the soft limit {soft} is above the hard limit {hard}"
+        ));
+    }
+    Ok(Limit {
+        name: format!("RLIMIT_{}", name.to_ascii_uppercase()),
+        soft,
+        hard,
+    })
+}
+
+/// `NAME=VALUE`; `NAME` alone takes the caller's value, and is left out if the caller has none.
+pub(super) fn environment(text: &str) -> Result<Option<String>, String> {
+    let (name, has_value) = match text.split_once('=') {
+        Some((name, _)) => (name, true),
+        None => (text, false),
+    };
+    if name.is_empty() || name.contains(char::is_whitespace) {
+        return Err("the form is NAME=VALUE, or NAME to pass the caller's value".to_owned());
+    }
+    if has_value {
+        return Ok(Some(text.to_owned()));
+    }
+    Ok(std::env::var(name)
+        .ok()
+        .map(|value| format!("{name}={value}")))
+}
+
+/// The lines of an environment file: `NAME=VALUE` or `NAME`; empty lines and `#` lines are skipped.
+pub(super) fn environment_file(text: &str) -> Result<Vec<String>, (usize, String)> {
+    let mut variables = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let line = line.trim_start();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        variables.extend(environment(line).map_err(|reason| (index + 1, reason))?);
+    }
+    Ok(variables)
+}
+
+/// `NAME=VALUE`, or `NAME` for an empty value.
+pub(super) fn label(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=').unwrap_or((text, "")) {
+        ("", _) => Err("the form is NAME=VALUE".to_owned()),
+        (name, value) => Ok((name.to_owned(), value.to_owned())),
+    }
+}
+
+fn comma_list(text: &str) -> Vec<String> {
+    let parts = text.split(',').filter(|part| !part.is_empty());
+    parts.map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,84 @@
+//! The forms of flag values, right and wrong.
+
+use std::path::PathBuf;
+
+use super::*;
+
+#[test]
+fn sizes_have_binary_units() {
+    assert_eq!(bytes("512m"), Ok(512 << 20));
+    assert_eq!(bytes("1.5G"), Ok(3 << 29));
+    assert_eq!(bytes("1048576"), Ok(1 << 20));
+    assert_eq!(bytes("64KiB"), Ok(64 << 10));
+    assert_eq!(bytes("10b"), Ok(10));
+    for wrong in ["", "m", "1x", "1.2.3", "-1", "99999999999999t"] {
+        assert!(bytes(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn processors_are_counted_in_thousandths() {
+    assert_eq!(cpus("1.5"), Ok(1500));
+    assert_eq!(cpus(".25"), Ok(250));
+    for wrong in ["0", "", "two", "1e3"] {
+        assert!(cpus(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn a_volume_is_source_destination_options() {
+    let volume = volume("/srv:/data:ro,nosuid").unwrap();
+    assert_eq!(volume.destination, PathBuf::from("/data"));
+    assert_eq!(volume.options, ["ro", "nosuid"]);
+    for wrong in ["/srv", "/srv:data", "name:/data", "/a:/b:sideways"] {
+        assert!(super::volume(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn a_mount_is_fields() {
+    let bind = mount("type=bind,source=/a,target=/b,readonly").unwrap();
+    assert!(matches!(bind, Mount::Bind(volume) if volume.options == ["ro"]));
+    let memory = mount("type=tmpfs,target=/t,tmpfs-size=1m").unwrap();
+    assert!(matches!(memory, Mount::Tmpfs(tmpfs) if tmpfs.options == ["size=1048576"]));
+    for wrong in [
+        "type=bind,target=/b",
+        "type=volume,source=a,target=/b",
+        "source=/a",
+        "x=y",
+    ] {
+        assert!(mount(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn a_limit_is_named_and_soft_is_not_above_hard() {
+    let limit = resource_limit("nofile=1024:4096").unwrap();
+    assert_eq!(
+        (limit.name.as_str(), limit.soft, limit.hard),
+        ("RLIMIT_NOFILE", 1024, 4096)
+    );
+    assert_eq!(
+        resource_limit("core=-1").map(|limit| limit.hard),
+        Ok(u64::MAX)
+    );
+    for wrong in ["nofile", "files=1", "nofile=2:1", "nofile=x"] {
+        assert!(resource_limit(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn environment_comes_from_flags_and_files() {
+    assert_eq!(environment("A=b=c"), Ok(Some("A=b=c".into())));
+    assert_eq!(environment("INSULA_SURELY_NOT_SET"), Ok(None));
+    assert!(environment("=x").is_err());
+    let file = "# comment\n\nA=1\n  B=two words\n";
+    assert_eq!(
+        environment_file(file),
+        Ok(vec!["A=1".into(), "B=two words".into()])
+    );
+    assert_eq!(
+        environment_file("A=1\nno good=1").map_err(|(line, _)| line),
+        Err(2)
+    );
+}

@@ -1,0 +1,170 @@
+//! "Did you mean …?": the nearest name, and what a flag of docker or podman is called here.
+
+/// The candidate nearest to `word`, if it is near enough to be a slip of the fingers.
+pub(crate) fn nearest<'a>(
+    word: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    let limit = 1 + word.chars().count() / 4;
+    let rank = |candidate: &str| match candidate.starts_with(word) {
+        true => 0,
+        false => distance(word, candidate),
+    };
+    candidates
+        .into_iter()
+        .map(|candidate| (rank(candidate), candidate))
+        .filter(|(rank, _)| *rank <= limit)
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+/// How many letters must be changed, added, left out or exchanged with their neighbour.
+fn distance(left: &str, right: &str) -> usize {
+    let left: Vec<char> = left.chars().collect();
+    let right: Vec<char> = right.chars().collect();
+    let mut before: Vec<usize> = Vec::new();
+    let mut above: Vec<usize> = (0..=right.len()).collect();
+    for (row, &letter) in left.iter().enumerate() {
+        let mut current = vec![row + 1];
+        for (column, &other) in right.iter().enumerate() {
+            let replaced = above[column] + usize::from(letter != other);
+            let mut best = replaced.min(above[column + 1] + 1).min(current[column] + 1);
+            let crossed = row > 0 && column > 0 && letter == right[column - 1];
+            if crossed && left[row - 1] == other {
+                best = best.min(before[column - 1] + 1);
+            }
+            current.push(best);
+        }
+        before = std::mem::replace(&mut above, current);
+    }
+    above.last().copied().unwrap_or_default()
+}
+
+/// What to say about a flag of docker, podman or nerdctl that Insula does not have.
+pub(crate) fn docker_flag(flag: &str) -> Option<&'static str> {
+    let name = flag.split('=').next().unwrap_or(flag);
+    DOCKER_FLAGS
+        .iter()
+        .find(|(names, _)| names.contains(&name))
+        .map(|(_, hint)| *hint)
+}
+
+/// What to say about a command of docker, podman or kubectl that Insula does not have.
+pub(crate) fn docker_command(command: &str) -> Option<&'static str> {
+    DOCKER_COMMANDS
+        .iter()
+        .find(|(names, _)| names.contains(&command))
+        .map(|(_, hint)| *hint)
+}
+
+const DOCKER_FLAGS: &[(&[&str], &str)] = &[
+    (
+        &["--format", "--filter"],
+        "here it is -o jsonpath={.id}, -o json, or -o name",
+    ),
+    (&["--no-trunc"], "here it is -o wide"),
+    (&["--net"], "here it is --network none or --network host"),
+    (&["--cpu-quota", "--cpu-period"], "here it is --cpus NUMBER"),
+    (
+        &["-h"],
+        "the short flag -h is help; the host name is --hostname NAME",
+    ),
+    (
+        &[
+            "--publish",
+            "-p",
+            "--publish-all",
+            "-P",
+            "--dns",
+            "--add-host",
+            "--ip",
+            "--expose",
+        ],
+        "networks other than none and host are not built yet; --network host opens every port",
+    ),
+    (
+        &["--platform", "--arch"],
+        "images of other architectures are not built yet",
+    ),
+    (
+        &["--privileged"],
+        "there is no all-or-nothing switch: say --cap-add ALL, --security-opt seccomp=unconfined",
+    ),
+    (
+        &[
+            "--restart",
+            "--health-cmd",
+            "--health-interval",
+            "--no-healthcheck",
+        ],
+        "a container lives as long as the command; supervision is not built yet",
+    ),
+    (
+        &["--pull"],
+        "registries are not built yet: insula image import --tag NAME FILE brings an image in",
+    ),
+    (
+        &["--log-driver", "--log-opt", "--cidfile", "--detach-keys"],
+        "the container's output is the command's output: redirect it",
+    ),
+    (
+        &["--runtime"],
+        "here it is --isolation container; other walls are not built yet",
+    ),
+];
+
+const DOCKER_COMMANDS: &[(&[&str], &str)] = &[
+    (
+        &["pull", "push", "login", "logout", "search"],
+        "registries are not built yet; to bring an image in: insula image import --tag NAME FILE",
+    ),
+    (
+        &["build", "commit"],
+        "building images is not built yet; to import a file system: insula image import --tag NAME FILE",
+    ),
+    (&["load"], "here it is: insula image import --tag NAME FILE"),
+    (
+        &["ls", "ps"],
+        "running containers are listed by: insula oci list",
+    ),
+    (
+        &[
+            "stop", "restart", "logs", "attach", "cp", "stats", "top", "wait", "rename", "port",
+        ],
+        "`insula run` runs in the foreground and cleans up after itself; background containers are \
+         not built yet",
+    ),
+    (
+        &["network", "volume", "compose", "context", "swarm"],
+        "not built yet",
+    ),
+    (
+        &["apply", "get", "describe", "node", "cluster"],
+        "the cluster is not built yet",
+    ),
+    (
+        &["system"],
+        "here it is: insula info, insula prune, insula doctor",
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_of_the_fingers_finds_its_word_and_a_stranger_does_not() {
+        let words = ["images", "run", "doctor", "version"];
+        assert_eq!(nearest("imags", words), Some("images"));
+        assert_eq!(nearest("rnu", words), Some("run"));
+        assert_eq!(nearest("doc", words), Some("doctor"));
+        assert_eq!(nearest("kubernetes", words), None);
+    }
+
+    #[test]
+    fn docker_s_flags_are_told_their_name_here() {
+        assert!(docker_flag("--format={{.ID}}").is_some_and(|hint| hint.contains("jsonpath")));
+        assert!(docker_flag("--publish").is_some());
+        assert_eq!(docker_flag("--nonsense"), None);
+    }
+}

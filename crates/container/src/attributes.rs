@@ -2,6 +2,7 @@
 //! scheduler, I/O priority, memory policy, personality, OOM score.
 
 use insula_sys::rustix::process::Resource;
+use insula_sys::rustix::thread::{CpuSet, sched_setaffinity};
 use insula_sys::scheduling::{self, SchedulerAttributes};
 
 use crate::error::{Context, Error, Result};
@@ -34,6 +35,15 @@ pub(crate) fn resource(name: &str) -> Option<Resource> {
         .iter()
         .find(|(known, _)| *known == name)
         .map(|(_, resource)| *resource)
+}
+
+/// The processors that the runtime happens to be bound to are not meant for the container: those of
+/// its cgroup are.
+pub(crate) fn forget_affinity() {
+    let mut all = CpuSet::new();
+    (0..CpuSet::MAX_CPU).for_each(|number| all.set(number));
+    // Where that is forbidden the container runs on the processors of its creator.
+    let _ = sched_setaffinity(None, &all);
 }
 
 /// Scheduler and I/O priority of a process; `pid` 0 is the caller.

@@ -4,11 +4,11 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use insula_sys::Errno;
 use insula_sys::process::{CLONE_NEWPID, pidfd_send_signal};
-use insula_sys::rustix::event::{PollFd, PollFlags, poll};
+use insula_sys::rustix::event::{PollFd, PollFlags, Timespec, poll};
 use insula_sys::rustix::fs::{FlockOperation, flock};
 use insula_sys::rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use crate::cgroup::Cgroup;
+use crate::cgroup::{self, Cgroup};
 use crate::error::{Context, Error, Kind, Result};
 use crate::format::{Phase, Record, Status};
 use crate::hook;
@@ -219,7 +219,35 @@ impl Container {
         if let Ok(Some(cgroup)) = self.open_cgroup() {
             drop(cgroup.thaw());
         }
-        wait_until_dead(&pidfd)
+        if is_dead_within(&pidfd, 200)? {
+            return Ok(());
+        }
+        // Somebody may have moved it to a frozen cgroup elsewhere.
+        cgroup::thaw_where_it_is(self.record.pid);
+        if is_dead_within(&pidfd, 10_000)? {
+            return Ok(());
+        }
+        Err(Error::new("the container process does not die of SIGKILL")
+            .hint("see its state in ps: D waits for the kernel, often for a disk or the network"))
+    }
+}
+
+/// Whether a process, which need not be our child, ends in time.
+fn is_dead_within(pidfd: &OwnedFd, milliseconds: u32) -> Result<bool> {
+    let mut fds = [PollFd::from_borrowed_fd(pidfd.as_fd(), PollFlags::IN)];
+    let limit = Timespec {
+        tv_sec: i64::from(milliseconds / 1000),
+        tv_nsec: i64::from(milliseconds % 1000) * 1_000_000,
+    };
+    loop {
+        match poll(&mut fds, Some(&limit)) {
+            Err(Errno::INTR) => {}
+            other => {
+                return other
+                    .map(|ended| ended > 0)
+                    .step(|| "wait for the container process to end");
+            }
+        }
     }
 }
 

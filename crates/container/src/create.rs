@@ -560,6 +560,7 @@ impl<'a> Plan<'a> {
         match &self.console {
             Some(socket) => terminal::send_descriptor(socket, "/dev/ptmx", terminal.as_fd()),
             None => {
+                terminal::keep_line_ends(&terminal);
                 started.terminal = Some(terminal);
                 Ok(())
             }

@@ -32,7 +32,7 @@ use crate::launch::Launch;
 use crate::runtime::Runtime;
 use crate::seccomp::{self, Filter};
 use crate::spec::{Linux, Process};
-use crate::{cgroup, foreground, listener, terminal};
+use crate::{attributes, cgroup, foreground, listener, terminal};
 
 /// What `exec` takes besides the process.
 #[derive(Debug, Clone, Default)]
@@ -187,7 +187,10 @@ impl Container {
                 }
                 Event::Terminal(fd) => match console {
                     Some(socket) => terminal::send_descriptor(socket, "/dev/ptmx", fd.as_fd())?,
-                    None => terminal = Some(fd),
+                    None => {
+                        terminal::keep_line_ends(&fd);
+                        terminal = Some(fd);
+                    }
                 },
                 Event::Listener(number) => {
                     let config = joiner.linux.seccomp.as_ref();
@@ -296,6 +299,9 @@ impl Joiner<'_> {
     /// `process.execCPUAffinity`: one list before, one after the move into the cgroup.
     fn set_affinity(&self, is_moved: bool) -> Result<()> {
         let Some(affinity) = &self.options.process.exec_cpu_affinity else {
+            if !is_moved {
+                attributes::forget_affinity();
+            }
             return Ok(());
         };
         let (field, list) = if is_moved {

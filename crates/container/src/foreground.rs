@@ -10,7 +10,7 @@ use insula_sys::rustix::io::{read, write};
 use insula_sys::rustix::process::Signal;
 use insula_sys::rustix::stdio::{stdin, stdout};
 use insula_sys::rustix::termios::{
-    OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize,
+    OptionalActions, OutputModes, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize,
 };
 
 use crate::error::{Context, Result};
@@ -152,6 +152,8 @@ impl RawMode {
         if let Some(before) = &before {
             let mut raw = before.clone();
             raw.make_raw();
+            // Line ends of the container's terminal come without a carriage return.
+            raw.output_modes.insert(OutputModes::OPOST);
             let _ = tcsetattr(stdin(), OptionalActions::Now, &raw);
         }
         Self(before)

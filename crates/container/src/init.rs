@@ -5,9 +5,10 @@
 //! (`launch.rs`). Whatever fails is told to the runtime over the channel.
 
 use std::convert::Infallible;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use insula_sys::Errno;
+use insula_sys::descriptor::close_copies_but;
 use insula_sys::process::{CLONE_NEWCGROUP, exit_now, reset_signals, unshare};
 use insula_sys::rustix::fs::{Mode, OFlags, open};
 use insula_sys::rustix::io::write;
@@ -28,7 +29,7 @@ use crate::namespace::{Joined, Namespaces};
 use crate::rootfs::Prepared;
 use crate::seccomp::Filter;
 use crate::spec::{Hooks, Linux, NamespaceKind, Process, Spec};
-use crate::terminal;
+use crate::{attributes, terminal};
 
 /// Everything the container process needs, made ready by the runtime before it exists.
 #[derive(Debug)]
@@ -84,6 +85,7 @@ impl Init<'_> {
         // user's program: it holds the host's descriptors.
         set_dumpable_behavior(DumpableBehavior::NotDumpable).step(|| "protect the own memory")?;
         reset_signals();
+        attributes::forget_affinity();
         self.enter_namespaces()?;
         setsid().step(|| "start a session")?;
         self.set_names()?;
@@ -111,6 +113,7 @@ impl Init<'_> {
         }
         if self.announce {
             self.find_program_early()?;
+            self.close_all_but(channel, label.as_ref().map(|(file, _)| file))?;
             channel.send(Request::Ready)?;
         }
         pid = channel.wait_go()?;
@@ -126,6 +129,20 @@ impl Init<'_> {
         }
         terminal::give_streams_to(process.user.uid)?;
         Ok(process)
+    }
+
+    /// A created container may wait for long: until then it holds nothing of the host's that can be
+    /// reached through its `/proc/1/fd`, and not what the runtime's caller had open.
+    fn close_all_but(&self, channel: &Channel, label: Option<&OwnedFd>) -> Result<()> {
+        let own = [
+            Some(channel.as_fd()),
+            self.start_socket.map(OwnedFd::as_fd),
+            label.map(OwnedFd::as_fd),
+        ];
+        let passed_on = 3_i32..3_i32.saturating_add_unsigned(self.preserved_fds + self.listen_fds);
+        let own = own.iter().flatten().map(AsRawFd::as_raw_fd);
+        let mut kept: Vec<_> = own.chain(passed_on).collect();
+        close_copies_but(&mut kept).step(|| "close what the container is not to have")
     }
 
     /// A program that is not in the image is told at `create`, as other runtimes do: podman and

@@ -251,14 +251,19 @@ impl Launch<'_> {
             .process
             .env
             .iter()
-            .map(|text| c_string(text.as_bytes()))
+            .enumerate()
+            .filter(|(place, pair)| {
+                let name = name_of(pair);
+                let is_overridden = |later: &String| name_of(later) == name;
+                // An empty HOME is as good as none.
+                pair.as_str() != "HOME=" && !self.process.env[place + 1..].iter().any(is_overridden)
+            })
+            .map(|(_, text)| c_string(text.as_bytes()))
             .collect();
         let mut environment = environment?;
-        if !self
-            .process
-            .env
+        if !environment
             .iter()
-            .any(|pair| pair.starts_with("HOME="))
+            .any(|pair| pair.to_bytes().starts_with(b"HOME="))
         {
             environment.push(home_of(self.process.user.uid)?);
         }
@@ -270,6 +275,10 @@ impl Launch<'_> {
         }
         Ok((arguments?, environment))
     }
+}
+
+fn name_of(pair: &str) -> &str {
+    pair.split_once('=').map_or(pair, |(name, _)| name)
 }
 
 /// `HOME` of a user by the container's own `/etc/passwd` (passwd(5)); `/` when it has none.

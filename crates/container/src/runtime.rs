@@ -5,9 +5,12 @@
 
 use std::path::PathBuf;
 
+use insula_sys::rustix::event::{Timespec, poll};
+
 use crate::cgroup::Manager;
 use crate::container::Container;
 use crate::error::{Context, Kind, Result};
+use crate::format::Status;
 use crate::rootfs::Overlay;
 use crate::spec::Spec;
 use crate::store::{self, Directory};
@@ -77,6 +80,28 @@ impl Runtime {
         let directory = Directory::open(&self.root, id)?;
         let record = directory.read_record()?;
         Ok(Container { directory, record })
+    }
+
+    /// As [`Runtime::load`], but when the container is just being created waits a moment for that:
+    /// who asks again and again until there is a container expects a created one. Hooks of the
+    /// creation, for which there is nothing to wait, get their answer late.
+    ///
+    /// # Errors
+    /// As [`Runtime::load`].
+    pub fn load_settled(&self, id: &str) -> Result<Container> {
+        const MOMENTS: u32 = 250;
+        let moment = Timespec {
+            tv_sec: 0,
+            tv_nsec: 2_000_000,
+        };
+        for _ in 0..MOMENTS {
+            let container = self.load(id)?;
+            if container.status() != Status::Creating {
+                return Ok(container);
+            }
+            poll(&mut [], Some(&moment)).step(|| "wait for the container's creation")?;
+        }
+        self.load(id)
     }
 
     /// All containers, by id. One that vanishes meanwhile is left out.

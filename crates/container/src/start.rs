@@ -20,7 +20,7 @@ impl Runtime {
     /// # Errors
     /// When it is not in the state `created`, or its program cannot be run: then it is stopped.
     pub fn start(&self, id: &str) -> Result<()> {
-        let mut container = self.load(id)?;
+        let mut container = self.load_settled(id)?;
         flock(&container.directory.fd, FlockOperation::LockExclusive)
             .step(|| "lock the container")?;
         // Another start may have been first.

@@ -14,7 +14,9 @@ use insula_sys::rustix::net::{
 use insula_sys::rustix::process::ioctl_tiocsctty;
 use insula_sys::rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
 use insula_sys::rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
-use insula_sys::rustix::termios::{Winsize, tcsetwinsize};
+use insula_sys::rustix::termios::{
+    OptionalActions, OutputModes, Winsize, tcgetattr, tcsetattr, tcsetwinsize,
+};
 use insula_sys::rustix::thread::{Gid, Uid};
 
 use crate::error::{Context, Error, Result};
@@ -54,6 +56,16 @@ impl Pair {
             controlling,
             terminal,
         })
+    }
+}
+
+/// Where we carry the output ourselves, a line's end stays what the program wrote: the caller's own
+/// terminal adds the carriage return, and a pipe or a file is to have none.
+pub(crate) fn keep_line_ends(controlling: &OwnedFd) {
+    // A terminal that cannot be asked cannot be changed either, and works all the same.
+    if let Ok(mut settings) = tcgetattr(controlling) {
+        settings.output_modes.remove(OutputModes::ONLCR);
+        let _ = tcsetattr(controlling, OptionalActions::Now, &settings);
     }
 }
 

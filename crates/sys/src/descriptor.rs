@@ -16,6 +16,30 @@ pub fn close_on_exec_from(first: u32) -> Result<()> {
         .map(drop)
 }
 
+/// Closes every descriptor above standard error but those `kept`, in a process made by
+/// [`crate::process::clone3`] whose descriptors' owners live in the parent. The process must end by
+/// exec or `exit_now` and not use the closed ones again, so that no destructor closes a number a
+/// second time.
+///
+/// # Errors
+/// As close_range(2).
+pub fn close_copies_but(kept: &mut [RawFd]) -> Result<()> {
+    kept.sort_unstable();
+    let mut first: u32 = 3;
+    for number in kept.iter().filter_map(|number| u32::try_from(*number).ok()) {
+        if number > first {
+            close_range(first, number - 1)?;
+        }
+        first = first.max(number + 1);
+    }
+    close_range(first, u32::MAX)
+}
+
+fn close_range(first: u32, last: u32) -> Result<()> {
+    // SAFETY: by the contract of the only caller these are copies that nobody owns in this process.
+    check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) }).map(drop)
+}
+
 /// Whether this number is an open descriptor.
 #[must_use]
 pub fn is_open(number: RawFd) -> bool {

@@ -320,8 +320,10 @@ fn make_parents(directory: &Directory<'_>, hierarchy: &Hierarchy) -> Result<()> 
 /// A cgroup that another container's processes are in, or that would freeze ours, is an error.
 fn check_unused(directory: &Directory<'_>, hierarchy: &Hierarchy) -> Result<()> {
     let in_use = |why: &str| {
-        Err(Error::new(format!("cgroup {} {why}", directory.path()))
-            .hint("another container uses this cgroupsPath, or has left it: delete it first"))
+        Err(
+            Error::new(format!("container's cgroup {why}: {}", directory.path()))
+                .hint("another container uses this cgroupsPath, or has left it: delete it first"),
+        )
     };
     if directory
         .read_if_present("cgroup.procs")?
@@ -339,5 +341,9 @@ fn check_unused(directory: &Directory<'_>, hierarchy: &Hierarchy) -> Result<()> 
                 .read_if_present("freezer.state")?
                 .is_some_and(|state| !state.starts_with("THAWED"))
     };
-    if frozen { in_use("is frozen") } else { Ok(()) }
+    if frozen {
+        in_use("unexpectedly frozen")
+    } else {
+        Ok(())
+    }
 }

@@ -9,7 +9,7 @@ use insula_sys::rustix::fs::{OFlags, SeekFrom, seek};
 
 use super::controllers;
 use super::directory::{Directory, read_whole};
-use super::location::Cgroup;
+use super::location::{Cgroup, ROOT};
 use crate::error::{Context, Error, Result};
 
 /// How long processes may take to come to rest (one in an uninterruptible wait takes its time).
@@ -82,6 +82,27 @@ impl Cgroup {
 }
 
 /// `cgroup.events` is ready for POLLPRI whenever it has changed.
+/// Thaws the cgroups that a process is in now, wherever they are. What cannot be thawed is left.
+pub(crate) fn thaw_where_it_is(pid: i32) {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+    for line in text.lines() {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(path)) = (fields.next(), fields.next()) else {
+            continue;
+        };
+        if controllers
+            .split(',')
+            .any(|controller| controller == "freezer")
+        {
+            let _ = std::fs::write(format!("{ROOT}/freezer{path}/freezer.state"), "THAWED");
+        } else if controllers.is_empty() {
+            for root in [ROOT.to_owned(), format!("{ROOT}/unified")] {
+                let _ = std::fs::write(format!("{root}{path}/cgroup.freeze"), "0");
+            }
+        }
+    }
+}
+
 fn wait_frozen(directory: &Directory<'_>) -> Result<()> {
     let step = || format!("wait until cgroup {} is frozen", directory.path());
     let file = directory.open("cgroup.events", OFlags::RDONLY).step(step)?;

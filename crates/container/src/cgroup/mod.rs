@@ -34,6 +34,7 @@ mod systemd;
 mod tests;
 
 pub use create::{FirstProcess, Settings};
+pub(crate) use freezer::thaw_where_it_is;
 pub use locate::{Request, locate};
 pub use location::{Cgroup, Hierarchy, Location, Manager};
 pub use oom::{OomEvent, OomWatch};

@@ -182,6 +182,8 @@ pub struct ThrottleDevice {
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HugepageLimit {
+    // Go's decoder does not mind the case, and some callers write it so.
+    #[serde(alias = "pagesize")]
     pub page_size: String,
     pub limit: u64,
 }

@@ -58,7 +58,7 @@ pub fn prune() -> insula_container::Result<Vec<String>> {
 }
 
 pub(crate) fn container(invocation: &Invocation<'_>) -> Result<Container> {
-    Ok(runtime(invocation)?.load(invocation.id()?)?)
+    Ok(runtime(invocation)?.load_settled(invocation.id()?)?)
 }
 
 /// Root's own directory, or the user's below `$XDG_RUNTIME_DIR`.

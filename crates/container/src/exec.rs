@@ -111,7 +111,7 @@ impl Container {
             cgroup: cgroup.as_ref(),
             filter: filter.as_ref(),
             sets: Sets::of(options.process.capabilities.as_ref()).0,
-            listen_fds: inherited_sockets(options.preserve_fds)?,
+            listen_fds: inherited_sockets(),
         };
         let signals = (!options.detach).then(block_signals).transpose();
         let signals = signals.step(|| "watch for signals")?;

@@ -56,8 +56,10 @@ pub(crate) fn run_all(kind: &str, hooks: &[Hook], state: &State<'_>) -> Vec<Erro
 
 fn run_one(hook: &Hook, state: &[u8]) -> Result<()> {
     let mut command = Command::new(&hook.path);
+    if !hook.env.is_empty() {
+        command.env_clear();
+    }
     command
-        .env_clear()
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped());

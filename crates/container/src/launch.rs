@@ -376,7 +376,7 @@ fn program_error(name: &str, errno: Errno) -> Error {
 /// inside the root: a descriptor leaked from the host must not become the working directory
 /// (CVE-2024-21626).
 fn enter_directory(directory: &Path) -> Result<()> {
-    let shown = || format!("process.cwd: enter {}", directory.display());
+    let shown = || format!("process.cwd: chdir to {}", directory.display());
     match chdir(directory) {
         Err(Errno::NOENT) => {
             make_directories(directory)?;
@@ -401,7 +401,8 @@ fn make_directories(directory: &Path) -> Result<()> {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(errno) => {
                 return Err(errno)
-                    .step(|| format!("process.cwd: make the directory {}", path.display()));
+                    .step(|| format!("process.cwd: make the directory {}", path.display()))
+                    .step(|| "chdir to the working directory");
             }
         }
     }

@@ -48,12 +48,29 @@ impl Container {
         self.directory.write_started()?;
         let channel = Channel::new(self.connect()?);
         self.directory.remove_start_socket();
-        self.follow_start(&channel, &pidfd)?;
         let state = self.record.state(Status::Running);
-        hook::run("poststart", &self.record.poststart, &state).inspect_err(|_| {
-            // runtime.md, Lifecycle 9: a failed hook stops the container.
-            drop(self.kill(9, false));
-        })
+        self.follow_start(&channel, &pidfd).inspect_err(|error| {
+            // Only a hook's failure asks for it; after others the caller wants to look and delete.
+            if error.chain().starts_with("hooks.") {
+                self.end_after_failure(&pidfd);
+            }
+        })?;
+        hook::run("poststart", &self.record.poststart, &state)
+            .inspect_err(|_| self.end_after_failure(&pidfd))
+    }
+
+    /// runtime.md, Lifecycle 7 and 9: a hook that fails stops the container, destroys it and goes
+    /// on with the `poststop` hooks. The failure of the start is the one to tell.
+    fn end_after_failure(&self, pidfd: &OwnedFd) {
+        drop(self.kill(9, false));
+        drop(crate::container::wait_until_dead(pidfd));
+        if let Err(error) = self.destroy() {
+            crate::warn(&error);
+        }
+        let state = self.record.state(Status::Stopped);
+        for failure in hook::run_all("poststop", &self.record.poststop, &state) {
+            crate::warn(&failure);
+        }
     }
 
     fn follow_start(&self, channel: &Channel, pidfd: &OwnedFd) -> Result<()> {

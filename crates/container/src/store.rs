@@ -26,12 +26,20 @@ pub(crate) struct Directory {
 pub(crate) fn check_id(id: &str) -> Result<()> {
     const LENGTH_MAX: usize = 1024;
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_+-.".contains(&byte);
-    if id.is_empty() || id == "." || id == ".." || id.len() > LENGTH_MAX || !id.bytes().all(allowed)
-    {
-        return Err(Error::new(format!("invalid container id format: {id:?}"))
-            .hint("use letters, digits and the characters _ + - ."));
-    }
-    Ok(())
+    let wrong = match id.bytes().find(|byte| !allowed(*byte)) {
+        Some(byte) => format!(
+            "invalid character {:?} in the container ID",
+            char::from(byte)
+        ),
+        None if id.is_empty() => "the container ID is empty".to_owned(),
+        None if id.starts_with('.') => "the container ID starts with a dot".to_owned(),
+        None if id.len() > LENGTH_MAX => "the container ID is too long".to_owned(),
+        None => return Ok(()),
+    };
+    Err(
+        Error::new(format!("invalid container id format: {id:?}: {wrong}"))
+            .hint("use letters, digits and the characters _ + - ."),
+    )
 }
 
 fn does_not_exist(id: &str) -> Error {

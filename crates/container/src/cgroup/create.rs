@@ -233,6 +233,12 @@ impl Cgroup {
                     present.push(hierarchy.clone());
                 }
                 Err(error) if may_be_absent && error.errno() == Some(Errno::NOENT) => {}
+                // Beside version 1 it has no controllers, and whoever made a cgroup below the
+                // container's by hand may not have made it there.
+                Err(error)
+                    if hierarchy.unified
+                        && !hierarchy.mount.is_empty()
+                        && error.errno() == Some(Errno::NOENT) => {}
                 Err(error) => return Err(error),
             }
         }

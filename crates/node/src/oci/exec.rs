@@ -7,6 +7,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use insula_container::ExecOptions;
+use insula_container::capability;
 use insula_container::spec::{self, CpuAffinity, Process};
 
 use super::create::{exit_code, path};
@@ -86,7 +87,7 @@ fn changed(mut process: Process, invocation: &Invocation<'_>) -> Result<Process>
         process.user.additional_gids.push(number);
     }
     for name in parsed.all("cap") {
-        add_capability(&mut process, &name.to_string_lossy());
+        add_capability(&mut process, &name.to_string_lossy())?;
     }
     if parsed.value("no-new-privs").is_some() {
         process.no_new_privileges = parsed.flag("no-new-privs");
@@ -163,13 +164,19 @@ fn set_user(process: &mut Process, text: &str) -> Result<()> {
 }
 
 /// Ambient capabilities need inheritable ones, so they grow only where those exist.
-fn add_capability(process: &mut Process, name: &str) {
+fn add_capability(process: &mut Process, name: &str) -> Result<()> {
     let upper = name.to_ascii_uppercase();
     let name = if upper.starts_with("CAP_") {
         upper
     } else {
         format!("CAP_{upper}")
     };
+    if capability::number(&name).is_none() {
+        return Err(
+            Failure::new(format!("option --cap: unknown capability `{name}`"))
+                .hint("for names see capabilities(7)"),
+        );
+    }
     let sets = process.capabilities.get_or_insert_default();
     let mut grown = vec![&mut sets.bounding, &mut sets.effective, &mut sets.permitted];
     if !sets.inheritable.is_empty() {
@@ -181,6 +188,7 @@ fn add_capability(process: &mut Process, name: &str) {
             set.push(name.clone());
         }
     }
+    Ok(())
 }
 
 /// `--tty` alone, or with the value that crun lets stand behind it.

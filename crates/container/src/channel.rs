@@ -8,6 +8,7 @@
 //! ```text
 //!  runtime                                container process
 //!     │ ── Go(host pid) ───────────────────▶ │  mapped, recorded: go on
+//!     │ ── Cgroup + descriptors ───────────▶ │  made: write to these to enter it
 //!     │ ◀── Hooks ─────────────────────────  │  namespaces made
 //!     │ ── Go ─────────────────────────────▶ │  createRuntime hooks have run
 //!     │ ◀── Terminal + descriptor ─────────  │
@@ -32,6 +33,9 @@ use crate::error::{Context, Error, Kind, Result};
 
 /// Error texts longer than this are cut: a packet must fit the socket's buffer.
 const MESSAGE_SIZE_MAX: usize = 8192;
+
+/// More hierarchies of version 1 than any kernel has controllers, and some named ones.
+const CGROUP_FILES_MAX: usize = 32;
 
 /// One end of the conversation.
 #[derive(Debug)]
@@ -64,6 +68,7 @@ pub(crate) enum Request {
 
 /// First bytes of the packets that carry more than their kind.
 const GO: u8 = b'G';
+const CGROUP: u8 = b'C';
 const TERMINAL: u8 = b'T';
 const FAILED: u8 = b'E';
 /// The last mile's packets: eight bytes of kind, then numbers.
@@ -154,6 +159,39 @@ impl Channel {
         }
     }
 
+    /// Runtime: hands over what the process writes to in order to enter its cgroup.
+    pub(crate) fn send_cgroup(&self, files: &[OwnedFd]) -> Result<()> {
+        if files.len() > CGROUP_FILES_MAX {
+            return Err(Error::new(format!(
+                "{} cgroup hierarchies are mounted, more than the {CGROUP_FILES_MAX} that a \
+                 container can join",
+                files.len()
+            )));
+        }
+        let files: Vec<_> = files.iter().map(OwnedFd::as_fd).collect();
+        let mut space =
+            [MaybeUninit::uninit(); insula_sys::rustix::cmsg_space!(ScmRights(CGROUP_FILES_MAX))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        if !files.is_empty() {
+            control.push(SendAncillaryMessage::ScmRights(&files));
+        }
+        let packet = [IoSlice::new(&[CGROUP])];
+        match sendmsg(&self.socket, &packet, &mut control, SendFlags::NOSIGNAL) {
+            // As for `send_go`.
+            Ok(_) | Err(Errno::PIPE) => Ok(()),
+            Err(errno) => Err(errno).step(|| "hand the cgroup to the container process"),
+        }
+    }
+
+    /// Container: waits for [`Channel::send_cgroup`].
+    pub(crate) fn wait_cgroup(&self) -> Result<Vec<OwnedFd>> {
+        let mut packet = [0];
+        match self.read(&mut packet)? {
+            (1, files) if packet == [CGROUP] => Ok(files),
+            _ => Err(Error::new("the runtime ended before the cgroup was made")),
+        }
+    }
+
     /// Runtime: the process id that the process in between sends with [`Channel::send_go`], or its
     /// error.
     pub(crate) fn wait_pid_or_error(&self) -> Result<i32> {
@@ -174,8 +212,9 @@ impl Channel {
             .step(|| "write to the other side of the container's start")
     }
 
-    fn read(&self, packet: &mut [u8]) -> Result<(usize, Option<OwnedFd>)> {
-        let mut space = [MaybeUninit::uninit(); insula_sys::rustix::cmsg_space!(ScmRights(1))];
+    fn read(&self, packet: &mut [u8]) -> Result<(usize, Vec<OwnedFd>)> {
+        let mut space =
+            [MaybeUninit::uninit(); insula_sys::rustix::cmsg_space!(ScmRights(CGROUP_FILES_MAX))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let received = loop {
             let mut buffer = [IoSliceMut::new(packet)];
@@ -196,19 +235,19 @@ impl Channel {
         if received.flags.contains(ReturnFlags::TRUNC) {
             return Err(Error::new("a message of the container process is too long"));
         }
-        let fd = control.drain().find_map(|message| match message {
-            RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+        let fds = control.drain().filter_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(fds) => Some(fds),
             _ => None,
         });
-        Ok((received.bytes, fd))
+        Ok((received.bytes, fds.flatten().collect()))
     }
 
     /// Runtime: the container process's next message.
     pub(crate) fn receive(&self) -> Result<Event> {
         let mut packet = vec![0; MESSAGE_SIZE_MAX];
-        let (length, fd) = self.read(&mut packet)?;
+        let (length, fds) = self.read(&mut packet)?;
         let packet = &packet[..length];
-        Ok(match (packet.first().copied(), fd) {
+        Ok(match (packet.first().copied(), fds.into_iter().next()) {
             (None, _) => Event::End,
             (Some(b'H'), _) => Event::Hooks,
             (Some(b'P'), _) => Event::Pid,

@@ -3,8 +3,9 @@
 //! ```text
 //!  read and check the configuration        nothing exists yet
 //!  directory + record (phase creating)     from here on a killed command can be cleaned up after
-//!  cgroup, start socket
+//!  cgroup (version 2), start socket
 //!  clone3                                  init.rs takes over in the container process
+//!  cgroups (version 1), limits             while it makes its namespaces
 //!  record (phase created | running)
 //!  serve the container process's requests: hooks, terminal, limits
 //! ```
@@ -17,7 +18,8 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use insula_sys::process::{
-    CLONE_NEWCGROUP, CLONE_NEWTIME, CLONE_PARENT, Child, SignalFd, block_signals, clone3, exit_now,
+    CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWTIME, CLONE_NEWUSER,
+    CLONE_NEWUTS, CLONE_PARENT, Child, SignalFd, block_signals, clone3, exit_now,
     pidfd_send_signal, unshare, wait,
 };
 use insula_sys::rustix::net::{
@@ -50,6 +52,12 @@ enum Mode {
     Run { is_detached: bool, is_kept: bool },
 }
 
+/// What only clone3 can give.
+const BORN_WITH: u64 = CLONE_NEWPID | CLONE_NEWUSER;
+/// What the container process makes by itself, which takes the kernel as long as the runtime takes
+/// for the cgroups.
+const MADE_LATER: u64 = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET;
+
 /// Everything known before the first kernel object is made.
 struct Plan<'a> {
     options: &'a CreateOptions,
@@ -66,6 +74,7 @@ struct Plan<'a> {
     console: Option<OwnedFd>,
     listen_fds: u32,
     mode: Mode,
+    bundle: PathBuf,
 }
 
 /// A container process and what the runtime holds of it.
@@ -73,6 +82,14 @@ struct Started {
     child: Child,
     channel: Channel,
     terminal: Option<OwnedFd>,
+}
+
+impl Started {
+    /// Ends the container process, if it has not ended yet.
+    fn end(&self) {
+        let _ = pidfd_send_signal(self.child.pidfd.as_fd(), 9);
+        let _ = wait(self.child.pidfd.as_fd());
+    }
 }
 
 impl Runtime {
@@ -182,9 +199,10 @@ impl<'a> Plan<'a> {
             rootless: runtime.rootless || !geteuid().is_root(),
         })?;
         let filter = linux.seccomp.as_ref().map(seccomp::compile).transpose()?;
+        let bundle = absolute(&options.bundle);
         let rootfs = Prepared::new(
             spec,
-            &absolute(&options.bundle),
+            &bundle,
             &RootfsOptions {
                 no_pivot: options.no_pivot,
                 has_mount_namespace: namespaces.is_own(NamespaceKind::Mount),
@@ -229,6 +247,7 @@ impl<'a> Plan<'a> {
             namespaces,
             listen_fds,
             mode,
+            bundle,
         })
     }
 
@@ -236,7 +255,6 @@ impl<'a> Plan<'a> {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
-        let bundle = absolute(&self.options.bundle);
         let root = self.spec.root.as_ref().map(|root| root.path.as_path());
         let own_group = self.group.as_ref().filter(|group| group.is_own);
         Record {
@@ -247,8 +265,10 @@ impl<'a> Plan<'a> {
             pid: 0,
             pid_start: 0,
             created: (now.as_secs(), now.subsec_nanos()),
-            rootfs: bundle.join(root.unwrap_or_else(|| Path::new("rootfs"))),
-            bundle,
+            rootfs: self
+                .bundle
+                .join(root.unwrap_or_else(|| Path::new("rootfs"))),
+            bundle: self.bundle.clone(),
             owner: getuid().as_raw(),
             namespaces: self.namespaces.own_flags(),
             terminal: self
@@ -271,14 +291,12 @@ impl<'a> Plan<'a> {
             resources: self.linux.resources.as_ref(),
             owner,
         };
-        let mut cgroup = if self.location.needs_process() {
-            self.location.open()?
-        } else {
-            // Nothing of a failed attempt stays: what is there belongs to others, and is not ours
-            // to clean up.
-            let made = self.location.create(&settings);
-            made.inspect_err(|_| record.cgroup = None)?
-        };
+        // Nothing of a failed attempt stays: what is there belongs to others, and is not ours to
+        // clean up.
+        let making = (!self.location.needs_process())
+            .then(|| self.location.begin(&settings))
+            .transpose()
+            .inspect_err(|_| record.cgroup = None)?;
         let start_socket = (self.mode == Mode::Create)
             .then(|| make_start_socket(directory))
             .transpose()?;
@@ -292,39 +310,66 @@ impl<'a> Plan<'a> {
         .then(block_signals)
         .transpose()
         .step(|| "watch for signals")?;
-        let mut started = self.spawn(directory, record, &cgroup, start_socket.as_ref())?;
+        let begun = making.as_ref().map(cgroup::Making::cgroup);
+        let mut started = match self.spawn(directory, record, begun, start_socket.as_ref()) {
+            Ok(started) => started,
+            Err(error) => {
+                making.into_iter().for_each(cgroup::Making::undo);
+                return Err(error);
+            }
+        };
         drop(start_socket);
-        let result = self
-            .enter_scope(&settings, &started, &mut cgroup)
-            .and_then(|()| self.follow(directory, record, &cgroup, &mut started, signals.as_ref()));
-        if result.is_err() {
-            // Dead or not, it must be gone before its cgroup can be removed.
-            let _ = pidfd_send_signal(started.child.pidfd.as_fd(), 9);
-            let _ = wait(started.child.pidfd.as_fd());
-        }
-        result
+        let cgroup = self.complete_cgroup(making, &settings, &started, record)?;
+        let result = self.follow(directory, record, &cgroup, &mut started, signals.as_ref());
+        result.inspect_err(|_| started.end())
     }
 
-    /// A cgroup that begins with a process in it is made around ours, which waits for it.
-    fn enter_scope(
+    /// What of the cgroup is made while the container process gets on with its namespaces. A cgroup
+    /// that begins with a process in it is made around ours, which waits for it.
+    fn complete_cgroup(
         &self,
+        making: Option<cgroup::Making<'_>>,
         settings: &cgroup::Settings<'_>,
         started: &Started,
-        cgroup: &mut Cgroup,
-    ) -> Result<()> {
-        if !self.location.needs_process() {
-            return Ok(());
+        record: &mut Record,
+    ) -> Result<Cgroup> {
+        let Some(mut making) = making else {
+            return self
+                .enter_scope(settings, started)
+                .inspect_err(|_| started.end());
+        };
+        let pid = started.child.pid;
+        let completed = making.complete().and_then(|()| {
+            if self.namespaces.is_own(NamespaceKind::User) {
+                return making.cgroup().attach(pid);
+            }
+            started.channel.send_cgroup(making.cgroup().join_files())
+        });
+        if let Err(error) = completed {
+            // Dead or not, it must be gone before its cgroup can be removed.
+            started.end();
+            making.undo();
+            record.cgroup = None;
+            return Err(error);
         }
+        let mut cgroup = making.into_cgroup();
+        // Now, while this process has time: what got it here is not needed any more.
+        cgroup.close_join_files();
+        insula_sys::process::release_program_pages();
+        Ok(cgroup)
+    }
+
+    fn enter_scope(&self, settings: &cgroup::Settings<'_>, started: &Started) -> Result<Cgroup> {
         let process = cgroup::FirstProcess {
             pid: started.child.pid,
             annotations: &self.spec.annotations,
         };
-        *cgroup = self.location.create_around(settings, &process)?;
-        if self.namespaces.is_own(NamespaceKind::User) {
-            // It goes on when its identities are mapped.
-            return Ok(());
+        let cgroup = self.location.create_around(settings, &process)?;
+        // In a user namespace it goes on when its identities are mapped.
+        if !self.namespaces.is_own(NamespaceKind::User) {
+            started.channel.send_go(started.child.pid)?;
         }
-        started.channel.send_go(started.child.pid)
+        Ok(cgroup)
     }
 
     /// Whether the container process says that it is ready and waits for the answer. Otherwise it
@@ -350,11 +395,20 @@ impl<'a> Plan<'a> {
             .map(|root| root.host_id)
     }
 
+    /// The flags for clone3. Devices are moved into a network namespace that is there.
+    fn born_with(&self) -> u64 {
+        if self.linux.net_devices.is_empty() {
+            BORN_WITH
+        } else {
+            BORN_WITH | CLONE_NEWNET
+        }
+    }
+
     fn spawn(
         &self,
         directory: &Directory,
         record: &Record,
-        cgroup: &Cgroup,
+        cgroup: Option<&Cgroup>,
         start_socket: Option<&OwnedFd>,
     ) -> Result<Started> {
         let (ours, theirs) = Channel::pair()?;
@@ -370,7 +424,9 @@ impl<'a> Plan<'a> {
             record,
             namespaces: &self.namespaces,
             rootfs: &self.rootfs,
-            cgroup_files: if is_mapped { &[] } else { cgroup.join_files() },
+            // In a user namespace of its own the runtime puts it in.
+            makes_namespaces: self.namespaces.new & MADE_LATER & !self.born_with(),
+            joins_cgroup: cgroup.is_some() && !is_mapped,
             filter: self.filter.as_ref(),
             sets: self.sets,
             start_socket,
@@ -382,19 +438,14 @@ impl<'a> Plan<'a> {
             preserved_fds: self.options.preserve_fds,
             listen_fds: self.listen_fds,
         };
-        let flags = self.namespaces.new & !(CLONE_NEWCGROUP | CLONE_NEWTIME);
-        // What read and checked the configuration is not needed any more.
-        insula_sys::process::release_program_pages();
+        let flags = self.namespaces.new & self.born_with();
         let step = || "make the container process (clone3)";
-        let into = cgroup.clone_into();
+        let into = cgroup.and_then(Cgroup::clone_into);
         let child = if needs_parent {
             self.spawn_by_parent(flags, into, &ours, || init.main(theirs, &ours))?
         } else {
             clone3(flags, into, || init.main(theirs, &ours)).step(step)?
         };
-        if is_mapped && !self.location.needs_process() {
-            cgroup.attach(child.pid)?;
-        }
         Ok(Started {
             child,
             channel: ours,

@@ -2,16 +2,16 @@
 //!
 //! ```text
 //!  <root>/<id>/state.json   one line of JSON, this record as it was before anything was made;
-//!                           after the line the configuration as it was given
-//!  <root>/<id>/process      "pid start phase": written once the container process exists
+//!                           after the line the configuration as it was given; and a last line
+//!                           "pid start phase", once the container process exists
 //!  <root>/<id>/started      there when a created container has been started
 //!  <root>/<id>/start.sock   there while the container waits for `start`
 //! ```
 //!
-//! No file is ever changed or replaced. The directory and the record (phase `creating`, with the
-//! places of everything that is about to be made) exist before the first kernel object does. The
-//! creator holds a lock on the directory: a `creating` record whose lock is free belongs to a
-//! creator that was killed.
+//! No file is ever replaced, and nothing that was written is changed. The directory and the
+//! record (phase `creating`, with the places of everything that is about to be made) exist
+//! before the first kernel object does. The creator holds a lock on the directory: a `creating`
+//! record whose lock is free belongs to a creator that was killed.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -25,7 +25,6 @@ use crate::spec::Hook;
 pub const VERSION: u32 = 1;
 
 pub(crate) const STATE_FILE: &str = "state.json";
-pub(crate) const PROCESS_FILE: &str = "process";
 pub(crate) const STARTED_FILE: &str = "started";
 pub(crate) const START_SOCKET: &str = "start.sock";
 

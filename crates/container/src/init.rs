@@ -1,7 +1,7 @@
 //! The container process, from clone3 to the user's program.
 //!
-//! One process does it all: it is born in its new namespaces, joins the others, enters its cgroup,
-//! builds and enters its root, waits for `start` where asked to, and becomes the program
+//! One process does it all: it makes its namespaces, joins others, enters its cgroup, builds
+//! and enters its root, waits for `start` where asked to, and becomes the program
 //! (`launch.rs`). Whatever fails is told to the runtime over the channel.
 
 use std::convert::Infallible;
@@ -40,7 +40,10 @@ pub(crate) struct Init<'a> {
     pub(crate) record: &'a Record,
     pub(crate) namespaces: &'a Namespaces,
     pub(crate) rootfs: &'a Prepared,
-    pub(crate) cgroup_files: &'a [OwnedFd],
+    /// `CLONE_NEW*` flags of the namespaces that it was not born with.
+    pub(crate) makes_namespaces: u64,
+    /// Whether this process enters its cgroup itself, once the runtime has made it.
+    pub(crate) joins_cgroup: bool,
     pub(crate) filter: Option<&'a Filter>,
     pub(crate) sets: Sets,
     /// Where to wait for `start`; none for `run`.
@@ -90,6 +93,7 @@ impl Init<'_> {
         setsid().step(|| "start a session")?;
         self.set_names()?;
         let label = self.open_label()?;
+        self.enter_cgroup(channel)?;
         self.rootfs.build()?;
         if !self.hooks.prestart.is_empty() || !self.hooks.create_runtime.is_empty() {
             channel.send(Request::Hooks)?;
@@ -158,18 +162,28 @@ impl Init<'_> {
     }
 
     fn enter_namespaces(&self) -> Result<()> {
+        if self.makes_namespaces != 0 {
+            unshare(self.makes_namespaces).step(|| "make the namespaces (unshare)")?;
+        }
         if !self.is_joined {
             self.namespaces.joined.iter().try_for_each(Joined::enter)?;
-        }
-        for file in self.cgroup_files {
-            write(file, b"0").step(|| "enter the cgroup")?;
-        }
-        if self.namespaces.is_new(NamespaceKind::Cgroup) {
-            unshare(CLONE_NEWCGROUP).step(|| "make the cgroup namespace")?;
         }
         if self.namespaces.is_new(NamespaceKind::Network) {
             insula_sys::interface::bring_loopback_up()
                 .step(|| "bring the loopback interface up")?;
+        }
+        Ok(())
+    }
+
+    /// The cgroup namespace shows the cgroup in which it was made as its root.
+    fn enter_cgroup(&self, channel: &Channel) -> Result<()> {
+        if self.joins_cgroup {
+            for file in channel.wait_cgroup()? {
+                write(file, b"0").step(|| "enter the cgroup")?;
+            }
+        }
+        if self.namespaces.is_new(NamespaceKind::Cgroup) {
+            unshare(CLONE_NEWCGROUP).step(|| "make the cgroup namespace")?;
         }
         Ok(())
     }

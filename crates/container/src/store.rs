@@ -13,7 +13,7 @@ use insula_sys::rustix::fs::{
 use insula_sys::rustix::io::write;
 
 use crate::error::{Context, Error, Kind, Result};
-use crate::format::{PROCESS_FILE, Phase, Record, START_SOCKET, STARTED_FILE, STATE_FILE, VERSION};
+use crate::format::{Phase, Record, START_SOCKET, STARTED_FILE, STATE_FILE, VERSION};
 
 /// The open directory of one container.
 #[derive(Debug)]
@@ -111,18 +111,19 @@ impl Directory {
         self.write_new(STATE_FILE, &bytes)
     }
 
-    /// Writes which process it is, once it exists. A file of its own, because replacing one costs
-    /// a write to disk where the state directory is not on a tmpfs.
+    /// Adds which process it is, once it exists. A file of its own would cost a write to disk where
+    /// the state directory is not on a tmpfs.
     pub(crate) fn write_process(&self, record: &Record) -> Result<()> {
         let Record { pid, pid_start, .. } = record;
         let phase = match record.phase {
             Phase::Running => RUNNING,
             _ => CREATED,
         };
-        self.write_new(
-            PROCESS_FILE,
-            format!("{pid} {pid_start} {phase}\n").as_bytes(),
-        )
+        let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CLOEXEC;
+        let file = openat(&self.fd, STATE_FILE, flags, Mode::empty());
+        let step = || format!("write {}/{STATE_FILE}", self.path.display());
+        let line = format!("\n{pid} {pid_start} {phase}\n");
+        write_whole(&file.step(step)?, line.as_bytes()).step(step)
     }
 
     /// Notes that a created container has been told to start.
@@ -134,11 +135,7 @@ impl Directory {
         let step = || format!("write {}/{name}", self.path.display());
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let file = openat(&self.fd, name, flags, Mode::from_raw_mode(0o600)).step(step)?;
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            rest = &rest[write(&file, rest).step(step)?..];
-        }
-        Ok(())
+        write_whole(&file, bytes).step(step)
     }
 
     pub(crate) fn read_record(&self) -> Result<Record> {
@@ -155,8 +152,7 @@ impl Directory {
                 record.version
             )));
         }
-        let process = self.read_file(PROCESS_FILE)?.unwrap_or_default();
-        if let Some((pid, start, phase)) = parse_process(&process) {
+        if let (_, Some((pid, start, phase))) = split_process(&bytes[end + 1..]) {
             (record.pid, record.pid_start, record.phase) = (pid, start, phase);
         }
         if record.phase == Phase::Created
@@ -174,7 +170,9 @@ impl Directory {
             .iter()
             .position(|byte| *byte == b'\n')
             .map_or(bytes.len(), |end| end + 1);
-        Ok(bytes.split_off(end))
+        let mut config = bytes.split_off(end);
+        config.truncate(split_process(&config).0);
+        Ok(config)
     }
 
     fn read_file(&self, name: &str) -> Result<Option<Vec<u8>>> {
@@ -205,11 +203,9 @@ impl Directory {
     /// Removes the directory and all in it. The record goes after what it describes is gone: while
     /// it is there, a command that is killed can be followed by another that finishes its work.
     pub(crate) fn remove(&self) -> Result<()> {
-        for name in [PROCESS_FILE, STATE_FILE] {
-            match unlinkat(&self.fd, name, AtFlags::empty()) {
-                Ok(()) | Err(Errno::NOENT) => {}
-                other => other.step(|| format!("remove {}/{name}", self.path.display()))?,
-            }
+        match unlinkat(&self.fd, STATE_FILE, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            other => other.step(|| format!("remove {}/{STATE_FILE}", self.path.display()))?,
         }
         match unlinkat(CWD, &self.path, AtFlags::REMOVEDIR) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
@@ -235,10 +231,28 @@ fn make_root(root: &Path) -> Result<()> {
         .step(|| format!("make the state directory {}", root.display()))
 }
 
-/// `pid start phase`, see [`Directory::write_process`].
-fn parse_process(bytes: &[u8]) -> Option<(i32, u64, Phase)> {
-    let text = std::str::from_utf8(bytes).ok()?.strip_suffix('\n')?;
-    let mut words = text.split(' ');
+fn write_whole(file: &OwnedFd, mut bytes: &[u8]) -> insula_sys::Result<()> {
+    while !bytes.is_empty() {
+        bytes = &bytes[write(file, bytes)?..];
+    }
+    Ok(())
+}
+
+/// Tells the line of [`Directory::write_process`] from the configuration before it, whose length is
+/// the first result. No JSON text ends like such a line.
+fn split_process(bytes: &[u8]) -> (usize, Option<(i32, u64, Phase)>) {
+    let line = bytes.strip_suffix(b"\n").and_then(|text| {
+        let start = text.iter().rposition(|byte| *byte == b'\n')?;
+        Some((start, parse_process(&text[start + 1..])?))
+    });
+    match line {
+        Some((start, process)) => (start, Some(process)),
+        None => (bytes.len(), None),
+    }
+}
+
+fn parse_process(line: &[u8]) -> Option<(i32, u64, Phase)> {
+    let mut words = std::str::from_utf8(line).ok()?.split(' ');
     let (pid, start) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
     let phase = match words.next()? {
         RUNNING => Phase::Running,

@@ -38,6 +38,19 @@ pub struct FirstProcess<'a> {
     pub annotations: &'a BTreeMap<String, String>,
 }
 
+/// A cgroup in the making. A process can be born into what [`Location::begin`] made of it, and get
+/// on with its namespaces while [`Making::complete`] makes the rest.
+#[derive(Debug)]
+pub struct Making<'a> {
+    wanted: &'a Location,
+    settings: Settings<'a>,
+    cgroup: Cgroup,
+    new: Vec<&'a Hierarchy>,
+    /// Why the first hierarchy was left out.
+    refused: Option<Error>,
+    scope: Option<(Bus, &'a Unit)>,
+}
+
 impl Location {
     /// Makes the cgroup, with its limits. Hierarchies that may not be written to, or are not
     /// mounted, are left out as long as no limit needs them.
@@ -46,10 +59,25 @@ impl Location {
     /// When a directory cannot be made, is in use or frozen, or a limit cannot be set. What was
     /// made is removed again. Where [`Location::needs_process`], use [`Location::create_around`].
     pub fn create(&self, settings: &Settings<'_>) -> Result<Cgroup> {
+        self.begin(settings)?.finish(None)
+    }
+
+    /// Makes what a process is born into: the version 2 directory, where there is one.
+    ///
+    /// # Errors
+    /// As [`Location::create`].
+    pub fn begin<'a>(&'a self, settings: &Settings<'a>) -> Result<Making<'a>> {
         if self.needs_process() {
             return Err(Error::new("systemd makes no scope without a process"));
         }
-        self.create_with(settings, None)
+        let mut making = Making::start(self, settings, None)?;
+        match making.make(|hierarchy| hierarchy.unified) {
+            Ok(()) => Ok(making),
+            Err(error) => {
+                making.undo();
+                Err(error)
+            }
+        }
     }
 
     /// As [`Location::create`], and puts the process into the cgroup, whoever makes it. Nothing is
@@ -62,50 +90,7 @@ impl Location {
         settings: &Settings<'_>,
         process: &FirstProcess<'_>,
     ) -> Result<Cgroup> {
-        self.create_with(settings, Some(process))
-    }
-
-    fn create_with(
-        &self,
-        settings: &Settings<'_>,
-        process: Option<&FirstProcess<'_>>,
-    ) -> Result<Cgroup> {
-        let mut cgroup = Cgroup {
-            root: self.open_root()?,
-            location: Self {
-                hierarchies: Vec::with_capacity(self.hierarchies.len()),
-                root: self.root.clone(),
-                path: self.path.clone(),
-                unit: self.unit.clone(),
-                ..*self
-            },
-            clone_into: None,
-            join: Vec::with_capacity(self.hierarchies.len()),
-        };
-        let none = Resources::default();
-        let resources = settings.resources.unwrap_or(&none);
-        let mut bus = match &self.unit {
-            Some(unit) => Some((self.start_scope(unit, resources, process)?, unit)),
-            None => None,
-        };
-        let mut new = Vec::with_capacity(self.hierarchies.len());
-        let mut result = cgroup.fill(self, resources, settings, &mut new);
-        if let (Ok(()), Some(process)) = (&result, process) {
-            result = cgroup.take_in(process.pid);
-        }
-        if let Err(error) = result {
-            // The failure that led here is the one to report.
-            if let Some((bus, unit)) = &mut bus {
-                let _ = systemd::stop(bus, unit);
-            }
-            for hierarchy in new {
-                let _ = cgroup
-                    .directory_in(hierarchy)
-                    .map(|directory| directory.remove());
-            }
-            return Err(error);
-        }
-        Ok(cgroup)
+        Making::start(self, settings, Some(process))?.finish(Some(process.pid))
     }
 
     fn start_scope(
@@ -128,44 +113,125 @@ impl Location {
     }
 }
 
-impl Cgroup {
-    fn fill<'a>(
-        &mut self,
+impl<'a> Making<'a> {
+    fn start(
         wanted: &'a Location,
-        resources: &Resources,
-        settings: &Settings<'_>,
-        new: &mut Vec<&'a Hierarchy>,
-    ) -> Result<()> {
-        // With pids.max=0 every fork fails (EAGAIN), but moving in is not counted as one.
-        let forks = resources.pids.as_ref().and_then(|pids| pids.limit) != Some(0);
-        let mut refused = None;
-        for hierarchy in &wanted.hierarchies {
-            match self.make_in(hierarchy, forks, new) {
-                Ok(()) => self.location.hierarchies.push(hierarchy.clone()),
-                Err(error) if may_be_left_out(wanted, &error) => {
-                    refused.get_or_insert(error);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        if self.location.manager == Manager::Disabled {
+        settings: &Settings<'a>,
+        process: Option<&FirstProcess<'_>>,
+    ) -> Result<Self> {
+        let root = wanted.open_root()?;
+        let none = Resources::default();
+        let resources = settings.resources.unwrap_or(&none);
+        let scope = match &wanted.unit {
+            Some(unit) => Some((wanted.start_scope(unit, resources, process)?, unit)),
+            None => None,
+        };
+        let count = wanted.hierarchies.len();
+        Ok(Self {
+            wanted,
+            settings: *settings,
+            cgroup: Cgroup {
+                root,
+                location: Location {
+                    hierarchies: Vec::with_capacity(count),
+                    root: wanted.root.clone(),
+                    path: wanted.path.clone(),
+                    unit: wanted.unit.clone(),
+                    ..*wanted
+                },
+                clone_into: None,
+                join: Vec::with_capacity(count),
+            },
+            new: Vec::with_capacity(count),
+            refused: None,
+            scope,
+        })
+    }
+
+    /// So much of the cgroup as there is.
+    #[must_use]
+    pub fn cgroup(&self) -> &Cgroup {
+        &self.cgroup
+    }
+
+    /// Makes what [`Location::begin`] left, and sets the limits.
+    ///
+    /// # Errors
+    /// As [`Location::create`], but what was made stays until [`Making::undo`].
+    pub fn complete(&mut self) -> Result<()> {
+        self.make(|hierarchy| !hierarchy.unified)?;
+        if self.cgroup.location.manager == Manager::Disabled {
             return Ok(());
         }
+        let none = Resources::default();
+        let resources = self.settings.resources.unwrap_or(&none);
         // Where the controller is missing because its directory could not be made, that is why.
-        self.set_limits(resources, Purpose::Create)
-            .map_err(|error| {
-                if error.errno().is_none() {
-                    refused.unwrap_or(error)
-                } else {
-                    error
-                }
-            })?;
-        if let (Some(owner), Some(directory)) = (settings.owner, self.unified()) {
+        let limited = self.cgroup.set_limits(resources, Purpose::Create);
+        limited.map_err(|error| match self.refused.take() {
+            Some(refused) if error.errno().is_none() => refused,
+            _ => error,
+        })?;
+        if let (Some(owner), Some(directory)) = (self.settings.owner, self.cgroup.unified()) {
             delegate::hand_over(&directory, owner)?;
         }
         Ok(())
     }
 
+    /// The cgroup, when it is complete.
+    #[must_use]
+    pub fn into_cgroup(self) -> Cgroup {
+        self.cgroup
+    }
+
+    /// Removes what was made. No process may be in it any more.
+    pub fn undo(mut self) {
+        // The failure that led here is the one to report.
+        if let Some((bus, unit)) = &mut self.scope {
+            let _ = systemd::stop(bus, unit);
+        }
+        for hierarchy in self.new {
+            let directory = self.cgroup.directory_in(hierarchy);
+            let _ = directory.map(|directory| directory.remove());
+        }
+    }
+
+    fn finish(mut self, process: Option<i32>) -> Result<Cgroup> {
+        let made = match process {
+            // Around a process nothing was begun.
+            Some(pid) => self
+                .make(|hierarchy| hierarchy.unified)
+                .and_then(|()| self.complete())
+                .and_then(|()| self.cgroup.take_in(pid)),
+            None => self.complete(),
+        };
+        match made {
+            Ok(()) => Ok(self.cgroup),
+            Err(error) => {
+                self.undo();
+                Err(error)
+            }
+        }
+    }
+
+    fn make(&mut self, which: impl Fn(&Hierarchy) -> bool) -> Result<()> {
+        let resources = self.settings.resources;
+        // With pids.max=0 every fork fails (EAGAIN), but moving in is not counted as one.
+        let pids = resources.and_then(|resources| resources.pids.as_ref());
+        let forks = pids.and_then(|pids| pids.limit) != Some(0);
+        for hierarchy in self.wanted.hierarchies.iter().filter(|one| which(one)) {
+            match self.cgroup.make_in(hierarchy, forks, &mut self.new) {
+                Ok(()) => self.cgroup.location.hierarchies.push(hierarchy.clone()),
+                Err(error) if may_be_left_out(self.wanted, &error) => {
+                    self.refused.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Cgroup {
     /// systemd has moved the process in its own hierarchies; in version 1 not in all of the others.
     fn take_in(&mut self, pid: i32) -> Result<()> {
         self.join.clear();

@@ -216,6 +216,11 @@ impl Cgroup {
         &self.join
     }
 
+    /// Lets go of [`Cgroup::join_files`].
+    pub fn close_join_files(&mut self) {
+        self.join.clear();
+    }
+
     /// Where this cgroup is.
     #[must_use]
     pub fn location(&self) -> &Location {

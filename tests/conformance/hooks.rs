@@ -370,3 +370,21 @@ fn hooks_inherit_no_descriptors() {
     }
     container.finish();
 }
+
+/// Inside the container a hook that says nothing of its environment has that of the program.
+#[test]
+fn start_container_hooks_without_env_have_that_of_the_program() {
+    let bundle = Bundle::sh("true");
+    let mut hook = container_hook(&bundle, "echo $ONE $HOME > /log");
+    hook.as_object_mut().unwrap().remove("env");
+    let bundle = bundle
+        .push("/process/env", json!("ONE=two"))
+        .set("/hooks/startContainer", json!([hook]));
+    bundle.write();
+    let path = bundle.path().display().to_string();
+    let mut run = bundle.command(&["run", "--bundle", &path, &bundle.id]);
+    let finished = run.env("ONE", "caller").output().unwrap();
+    assert!(finished.status.success(), "{finished:?}");
+    let seen = fs::read_to_string(bundle.rootfs().join("log")).unwrap();
+    assert_eq!(seen, "two /root\n");
+}

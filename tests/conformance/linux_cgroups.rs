@@ -56,6 +56,65 @@ fn without_a_path_there_is_one_per_container() {
     assert!(bundle.run().text().contains(&id));
 }
 
+/// `exec --cgroup`: one below the container's in all hierarchies, or for named controllers.
+#[test]
+fn exec_may_go_into_a_cgroup_below() {
+    if !has("pids") || !has("memory") {
+        return;
+    }
+    let container = Bundle::sh("sleep 100").start();
+    let id = &container.bundle.id;
+    let own = |controller: &str| format!("/sys/fs/cgroup/{controller}/insula-test/{id}");
+    fs::create_dir(format!("{}/below", own("pids"))).unwrap();
+    let seen = container.exec_with(&["--cgroup", "pids:below"], &["cat", "/proc/self/cgroup"]);
+    let place = |controller: &str| {
+        let mut lines = seen.text().lines();
+        let mark = format!(":{controller}:");
+        lines.find(|line| line.contains(&mark)).unwrap().to_owned()
+    };
+    assert!(place("pids").ends_with(&format!("{id}/below")), "{seen:?}");
+    assert!(place("memory").ends_with(id.as_str()), "{seen:?}");
+    for (wrong, part) in [
+        ("..", "bad sub cgroup path"),
+        ("memory:below", "No such file or directory"),
+        ("nothing:/", "unknown controller nothing"),
+    ] {
+        let finished = container.exec_with(&["--cgroup", wrong], &["true"]);
+        assert!(finished.fails().contains(part), "{wrong}: {finished:?}");
+    }
+    container.kill_and_delete();
+}
+
+/// A container at its limit of processes can still be entered.
+#[test]
+fn exec_in_a_container_at_its_limit_of_processes() {
+    let container = Bundle::sh("sleep 100")
+        .set("/linux/resources", json!({"pids": {"limit": 1}}))
+        .start();
+    assert_eq!(container.exec(&["echo", "in"]).text(), "in");
+    container.kill_and_delete();
+}
+
+/// Parents that somebody made by hand may have no processors and no memory nodes (version 1).
+#[test]
+fn cpusets_above_are_filled() {
+    if !has("cpuset") {
+        return;
+    }
+    let bundle = Bundle::sh("echo in");
+    let above = format!("/sys/fs/cgroup/cpuset/{}-above", bundle.id);
+    fs::create_dir_all(format!("{above}/middle")).unwrap();
+    let path = format!("/{}-above/middle/own", bundle.id);
+    let finished = bundle.set("/linux/cgroupsPath", json!(path)).run();
+    let others = fs::read_dir("/sys/fs/cgroup").unwrap().flatten();
+    for hierarchy in others.map(|entry| entry.path()) {
+        let above = hierarchy.join(path.trim_start_matches('/').trim_end_matches("/middle/own"));
+        let _ = fs::remove_dir(above.join("middle"));
+        let _ = fs::remove_dir(above);
+    }
+    assert_eq!(finished.text(), "in");
+}
+
 /// "a non-empty cgroup" at create is an error.
 #[test]
 fn a_cgroup_in_use_is_an_error() {

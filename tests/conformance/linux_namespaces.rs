@@ -203,6 +203,24 @@ fn user_namespace_leaves_owners_alone() {
     );
 }
 
+/// Of what an earlier mount of the container brought, too, the ids are mapped.
+#[test]
+fn an_idmapped_mount_of_an_earlier_mount() {
+    let bundle = with_user_namespace("stat -c %u /first/file /second/file");
+    open_to_all(&bundle);
+    let (source, first) = (bundle.beside("source"), bundle.rootfs().join("first"));
+    fs::create_dir(&source).unwrap();
+    fs::write(format!("{source}/file"), "").unwrap();
+    let first = first.display().to_string();
+    let bundle = bundle.mount("/first", "bind", &source, &["bind"]).mount(
+        "/second",
+        "bind",
+        &first,
+        &["bind", "idmap"],
+    );
+    assert_eq!(bundle.run().text(), "65534\n0");
+}
+
 #[test]
 fn exec_joins_the_user_namespace() {
     let bundle = with_user_namespace("sleep 100");

@@ -150,6 +150,30 @@ fn flags_are_taken() {
     }
 }
 
+/// "flags … list of flags to use": an empty list is no flag; only without a list it is left to the
+/// runtime, which leaves speculation as it is.
+#[test]
+fn an_empty_list_of_flags_is_not_no_list() {
+    let of = |flags: Option<Value>| {
+        let bundle = with("true", rule("SCMP_ACT_ERRNO"));
+        let bundle = match flags {
+            Some(flags) => bundle.set("/linux/seccomp/flags", flags),
+            None => bundle,
+        };
+        bundle.write();
+        let path = bundle.path().display().to_string();
+        let finished = bundle.call(&["--debug", "run", "--bundle", &path, &bundle.id]);
+        assert_eq!(finished.code, 0, "{finished:?}");
+        finished.stderr
+    };
+    let all = json!(["SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_TSYNC"]);
+    for (flags, number) in [(None, 4), (Some(json!([])), 0), (Some(all), 3)] {
+        let seen = of(flags);
+        let wanted = format!("level=debug msg=\"seccomp filter flags: {number}\"");
+        assert!(seen.contains(&wanted), "{seen}");
+    }
+}
+
 #[test]
 fn the_filter_counts_with_and_without_no_new_privileges() {
     for value in [true, false] {

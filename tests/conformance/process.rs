@@ -136,6 +136,16 @@ fn rlimits_with_an_unknown_or_double_type_are_errors() {
         .fails();
 }
 
+/// A limit that no privilege gives is an error of `create`, not only of `start`.
+#[test]
+fn a_limit_above_all_limits_is_an_error_of_create() {
+    let limit = json!([{"type": "RLIMIT_NOFILE", "soft": 1024, "hard": u64::MAX}]);
+    let bundle = Bundle::sh("true").set("/process/rlimits", limit);
+    let finished = bundle.try_create(&[]);
+    assert!(finished.fails().contains("RLIMIT_NOFILE"), "{finished:?}");
+    bundle.assert_gone();
+}
+
 fn mask(names: &[&str]) -> String {
     const NUMBERS: [(&str, u32); 6] = [
         ("CAP_CHOWN", 0),
@@ -189,13 +199,36 @@ fn without_capabilities_there_are_none() {
     }
 }
 
+/// "Any value which cannot be mapped …, or cannot be granted otherwise, MUST be logged as a warning";
 /// "Runtimes SHOULD NOT fail if the … configuration requests capabilities that cannot be granted."
 #[test]
 fn capabilities_that_cannot_be_granted_are_only_a_warning() {
     let wanted = json!(["CAP_KILL", "CAP_SYS_RESOURCE", "CAP_OF_TOMORROW"]);
     let sets = json!({"bounding": wanted, "permitted": wanted, "effective": wanted});
     let bundle = Bundle::sh("echo runs").set("/process/capabilities", sets);
-    assert_eq!(bundle.run().text(), "runs");
+    let finished = bundle.run();
+    assert_eq!(finished.text(), "runs");
+    assert!(finished.stderr.contains("CAP_OF_TOMORROW"), "{finished:?}");
+    let own = fs::read_to_string("/proc/self/status").unwrap();
+    let own = own.lines().find_map(|line| line.strip_prefix("CapPrm:"));
+    let own = u64::from_str_radix(own.unwrap().trim(), 16).unwrap();
+    let has_all = own & 1 << 24 != 0;
+    let is_told = finished.stderr.contains("CAP_SYS_RESOURCE");
+    assert_ne!(is_told, has_all, "{finished:?}");
+}
+
+#[test]
+fn an_ambient_capability_that_is_not_inheritable_is_only_a_warning() {
+    let bundle = of_status()
+        .set("/process/capabilities/inheritable", json!(["CAP_KILL"]))
+        .set(
+            "/process/capabilities/ambient",
+            json!(["CAP_KILL", "CAP_CHOWN"]),
+        );
+    let finished = bundle.run();
+    assert!(finished.stderr.contains("CAP_CHOWN"), "{finished:?}");
+    assert!(!finished.stderr.contains("CAP_KILL"), "{finished:?}");
+    assert_eq!(proc_status(&bundle, "CapAmb"), mask(&["CAP_KILL"]));
 }
 
 #[test]

@@ -366,6 +366,28 @@ fn list_and_ps_show_the_container() {
 }
 
 #[test]
+fn list_of_a_directory_that_is_not_there_is_an_error() {
+    let bundle = Bundle::sh("true");
+    assert!(bundle.call(&["list"]).fails().contains("state"));
+}
+
+/// `--debug` tells the runtime's steps, with `--log` in the file and nowhere else.
+#[test]
+fn debug_lines_go_to_the_log() {
+    let bundle = Bundle::sh("echo out");
+    let (path, log) = (bundle.path().display().to_string(), bundle.beside("log"));
+    bundle.write();
+    let run = ["--debug", "run", "--bundle", &path, &bundle.id];
+    let finished = bundle.call(&run);
+    assert_eq!(finished.text(), "out");
+    assert!(finished.stderr.contains("level=debug"), "{finished:?}");
+    let finished = bundle.call(&[&["--log", &log, "--log-format", "json"], &run[..]].concat());
+    assert_eq!((finished.text(), finished.stderr.as_str()), ("out", ""));
+    let text = fs::read_to_string(&log).unwrap();
+    assert!(text.contains("\"level\":\"debug\""), "{text}");
+}
+
+#[test]
 fn the_pid_file_holds_the_pid() {
     let bundle = Bundle::sh("sleep 100");
     let file = bundle.beside("pid");

@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 
 use insula_sys::rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use insula_sys::rustix::process::{Signal, pidfd_send_signal};
 use insula_sys::rustix::termios::tcgetwinsize;
 use serde_json::json;
 
@@ -155,6 +156,31 @@ fn the_terminal_belongs_to_the_user() {
     let (container, terminal) = create(bundle);
     container.start();
     assert_eq!(read_all(&terminal), "1000\n");
+    container.wait();
+    container.delete();
+}
+
+/// In the foreground the runtime carries the output: line ends stay as the program writes them,
+/// from its first line on.
+#[test]
+fn the_output_of_a_foreground_terminal_has_plain_line_ends() {
+    let bundle = Bundle::sh("echo one; echo two").set("/process/terminal", json!(true));
+    for _ in 0..5 {
+        assert_eq!(bundle.run().stdout, "one\ntwo\n");
+    }
+}
+
+/// The process that `--pidfd-socket` names is there from `create` on.
+#[test]
+fn create_sends_the_pidfd() {
+    let bundle = Bundle::sh("sleep 100");
+    let path = bundle.beside("pidfd");
+    let listener = UnixListener::bind(&path).unwrap();
+    let created = bundle.try_create(&["--pidfd-socket", &path]);
+    assert_eq!(created.code, 0, "{created:?}");
+    let container = Container { bundle };
+    let pidfd = receive(&listener);
+    pidfd_send_signal(&pidfd, Signal::KILL).unwrap();
     container.wait();
     container.delete();
 }

@@ -6,7 +6,7 @@ use insula_sys::rustix::thread::{
     remove_capability_from_bounding_set, set_capabilities,
 };
 
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::spec;
 
 /// Names by number, as `linux/capability.h` counts them.
@@ -75,12 +75,27 @@ pub fn number(name: &str) -> Option<usize> {
 }
 
 impl Sets {
-    /// The sets a configuration asks for, and the names in it that the kernel does not know: to
-    /// be warned about, not refused (config.md, `capabilities`).
-    pub(crate) fn of(config: Option<&spec::Capabilities>) -> (Self, Vec<String>) {
+    /// The sets a configuration asks for. What it names in vain is warned about, not refused
+    /// (config.md, `capabilities`).
+    pub(crate) fn of(config: Option<&spec::Capabilities>) -> Self {
         let Some(config) = config else {
-            return (Self::default(), Vec::new());
+            return Self::default();
         };
+        let (sets, unknown) = Self::read(config);
+        if !unknown.is_empty() {
+            crate::warn(&ignored(&unknown.join(" ")));
+        }
+        for name in names(sets.ambient & !(sets.permitted & sets.inheritable)) {
+            crate::warn(&Error::new(format!(
+                "process.capabilities.ambient: can't raise ambient capability {name}: it is not \
+                 both permitted and inheritable"
+            )));
+        }
+        sets
+    }
+
+    /// The sets, and the names that no kernel knows.
+    fn read(config: &spec::Capabilities) -> (Self, Vec<String>) {
         let mut unknown = Vec::new();
         let mut mask = |names: &[String]| {
             names.iter().fold(0, |mask, name| match number(name) {
@@ -117,6 +132,19 @@ impl Sets {
         self.ambient &= self.permitted & self.inheritable;
         Ok(lost)
     }
+}
+
+/// The warning about capabilities that a container does not get.
+pub(crate) fn ignored(names: &str) -> Error {
+    Error::new(format!(
+        "process.capabilities: ignoring unknown or unavailable capabilities: [{names}]"
+    ))
+}
+
+/// The names of the capabilities in a mask.
+pub(crate) fn names(mask: u64) -> impl Iterator<Item = &'static str> {
+    let named = NAMES.iter().enumerate();
+    named.filter_map(move |(number, name)| (mask & 1 << number != 0).then_some(*name))
 }
 
 /// Takes everything out of the bounding set that is not in `keep`.
@@ -165,13 +193,19 @@ mod tests {
     }
 
     #[test]
+    fn a_mask_has_its_names() {
+        let seen: Vec<_> = names(1 << 5 | 1 << 40 | 1 << 63).collect();
+        assert_eq!(seen, ["CAP_KILL", "CAP_CHECKPOINT_RESTORE"]);
+    }
+
+    #[test]
     fn unknown_names_are_collected_once() {
         let config = spec::Capabilities {
             bounding: vec!["CAP_KILL".into(), "CAP_NONE".into()],
             permitted: vec!["CAP_NONE".into()],
             ..spec::Capabilities::default()
         };
-        let (sets, unknown) = Sets::of(Some(&config));
+        let (sets, unknown) = Sets::read(&config);
         assert_eq!(sets.bounding, 1 << 5);
         assert_eq!(unknown, ["CAP_NONE"]);
     }

@@ -11,9 +11,12 @@
 //!     │ ── Cgroup + descriptors ───────────▶ │  made: write to these to enter it
 //!     │ ◀── Hooks ─────────────────────────  │  namespaces made
 //!     │ ── Go ─────────────────────────────▶ │  createRuntime hooks have run
+//!     │ ◀── Map(index) + descriptor ───────  │  a mount whose ids only the runtime may map
+//!     │ ── Go ─────────────────────────────▶ │  mapped
 //!     │ ◀── Terminal + descriptor ─────────  │
 //!     │ ◀── Ready ─────────────────────────  │  all but the program's own start is done
 //!     │ ── Go ─────────────────────────────▶ │  the state is on disk
+//!     │ ◀── Warning ───────────────────────  │  done, but not all that was asked for
 //!     │ ◀── Listener(number) ──────────────  │  seccomp: fetch this descriptor, answer Go
 //!     │ ◀── Error ─────────── or the end ──  │
 //! ```
@@ -51,8 +54,12 @@ pub(crate) enum Event {
     Pid,
     Ready,
     Terminal(OwnedFd),
+    /// A detached mount of the entry of `mounts` with this index, to be given its ids.
+    Map(usize, OwnedFd),
     /// The number, in the container process, of the seccomp listener.
     Listener(i32),
+    /// Something was left out; it goes on.
+    Warning(Error),
     Failed(Error),
     /// The container process's end is closed.
     End,
@@ -70,6 +77,8 @@ pub(crate) enum Request {
 const GO: u8 = b'G';
 const CGROUP: u8 = b'C';
 const TERMINAL: u8 = b'T';
+const MAP: u8 = b'M';
+const WARNING: u8 = b'W';
 const FAILED: u8 = b'E';
 /// The last mile's packets: eight bytes of kind, then numbers.
 pub(crate) const LISTENER_TAG: u64 = b'L' as u64;
@@ -107,7 +116,16 @@ impl Channel {
 
     /// Container: reports why it cannot go on.
     pub(crate) fn send_error(&self, error: &Error) {
-        let mut packet = vec![FAILED, error.kind_of() as u8];
+        self.send_text(FAILED, error);
+    }
+
+    /// Container: reports what it goes on without.
+    pub(crate) fn send_warning(&self, warning: &Error) {
+        self.send_text(WARNING, warning);
+    }
+
+    fn send_text(&self, tag: u8, error: &Error) {
+        let mut packet = vec![tag, error.kind_of() as u8];
         packet.extend_from_slice(error.chain().as_bytes());
         if let Some(hint) = error.hint_text() {
             packet.push(0);
@@ -120,18 +138,29 @@ impl Channel {
 
     /// Container: hands over the terminal's controlling side.
     pub(crate) fn send_terminal(&self, terminal: BorrowedFd<'_>) -> Result<()> {
+        self.send_with(&[TERMINAL], terminal)
+            .step(|| "hand the terminal to the runtime")
+    }
+
+    /// Container: asks the runtime to map the ids of a detached mount; answered with a Go.
+    pub(crate) fn send_to_map(&self, index: usize, tree: BorrowedFd<'_>) -> Result<()> {
+        let [a, b, c, d] = u32::try_from(index).unwrap_or(u32::MAX).to_ne_bytes();
+        self.send_with(&[MAP, a, b, c, d], tree)
+            .step(|| "hand the mount to the runtime")
+    }
+
+    fn send_with(&self, packet: &[u8], fd: BorrowedFd<'_>) -> insula_sys::Result<()> {
         let mut space = [MaybeUninit::uninit(); insula_sys::rustix::cmsg_space!(ScmRights(1))];
         let mut control = SendAncillaryBuffer::new(&mut space);
-        let fds = [terminal];
+        let fds = [fd];
         control.push(SendAncillaryMessage::ScmRights(&fds));
         sendmsg(
             &self.socket,
-            &[IoSlice::new(&[TERMINAL])],
+            &[IoSlice::new(packet)],
             &mut control,
             SendFlags::NOSIGNAL,
         )
         .map(drop)
-        .step(|| "hand the terminal to the runtime")
     }
 
     /// Runtime: lets the container process go on and tells it its process id on the host.
@@ -253,6 +282,11 @@ impl Channel {
             (Some(b'P'), _) => Event::Pid,
             (Some(b'R'), _) => Event::Ready,
             (Some(TERMINAL), Some(fd)) => Event::Terminal(fd),
+            (Some(MAP), Some(fd)) => {
+                let index = packet[1..].try_into().map_or(u32::MAX, u32::from_ne_bytes);
+                Event::Map(usize::try_from(index).unwrap_or(usize::MAX), fd)
+            }
+            (Some(WARNING), _) if length > 1 => Event::Warning(error_of(packet[1], &packet[2..])),
             (Some(FAILED), _) if length > 1 => Event::Failed(error_of(packet[1], &packet[2..])),
             (Some(_), _) => numbers_of(packet),
         })

@@ -26,7 +26,7 @@ use insula_sys::rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with,
 };
 use insula_sys::rustix::process::{
-    Pid, PidfdFlags, Resource, Rlimit, geteuid, getuid, pidfd_open, prlimit,
+    Pid, PidfdFlags, Resource, Rlimit, geteuid, getrlimit, getuid, pidfd_open, prlimit,
 };
 
 use crate::capability::Sets;
@@ -214,16 +214,11 @@ impl<'a> Plan<'a> {
                 overlay: options.overlay.clone(),
             },
         )?;
-        let (sets, unknown) = Sets::of(
+        let sets = Sets::of(
             spec.process
                 .as_ref()
                 .and_then(|process| process.capabilities.as_ref()),
         );
-        for name in unknown {
-            crate::warn(&Error::new(format!(
-                "process.capabilities: ignored unknown {name}"
-            )));
-        }
         Ok(Self {
             options,
             spec,
@@ -434,6 +429,7 @@ impl<'a> Plan<'a> {
             is_joined: needs_parent,
             waits_for_cgroup: self.location.needs_process(),
             directory: &directory.fd,
+            relays_terminal: self.console.is_none(),
             keyring: !self.options.no_new_keyring,
             preserved_fds: self.options.preserve_fds,
             listen_fds: self.listen_fds,
@@ -544,12 +540,17 @@ impl<'a> Plan<'a> {
                     started.channel.send_go(pid)?;
                 }
                 Event::Pid => started.channel.send_go(pid)?,
+                Event::Map(index, tree) => {
+                    self.rootfs.map_ids(index, &tree)?;
+                    started.channel.send_go(pid)?;
+                }
                 Event::Terminal(terminal) => self.take_terminal(started, terminal)?,
                 Event::Ready if self.mode == Mode::Create => {
                     self.preset_limits(pid)?;
                     record.phase = Phase::Created;
                     directory.write_process(record)?;
                     self.write_pid_file(pid)?;
+                    self.send_pidfd(started)?;
                     started.channel.send_go(pid)?;
                     return Ok(0);
                 }
@@ -563,6 +564,7 @@ impl<'a> Plan<'a> {
                     listener::hand_over(seccomp, &started.child.pidfd, number, record)?;
                     started.channel.send_go(pid)?;
                 }
+                Event::Warning(warning) => crate::warn(&warning),
                 Event::Failed(error) => return Err(explain(error, cgroup)),
                 Event::End => return self.finish_run(record, started, signals),
             }
@@ -600,9 +602,12 @@ impl<'a> Plan<'a> {
     }
 
     /// In a user namespace a process cannot raise limits or take real-time priorities itself.
+    /// Elsewhere it sets its limits as the last thing before its program; but a limit that cannot
+    /// be had is an error of `create`.
     fn preset_limits(&self, pid: i32) -> Result<()> {
         match &self.spec.process {
             Some(process) if self.namespaces.is_own(NamespaceKind::User) => preset(pid, process),
+            Some(process) if self.mode == Mode::Create => raise_limits(pid, process),
             _ => Ok(()),
         }
     }
@@ -611,7 +616,6 @@ impl<'a> Plan<'a> {
         match &self.console {
             Some(socket) => terminal::send_descriptor(socket, "/dev/ptmx", terminal.as_fd()),
             None => {
-                terminal::keep_line_ends(&terminal);
                 started.terminal = Some(terminal);
                 Ok(())
             }
@@ -620,6 +624,14 @@ impl<'a> Plan<'a> {
 
     fn write_pid_file(&self, pid: i32) -> Result<()> {
         write_pid_file(self.options.pid_file.as_deref(), pid)
+    }
+
+    fn send_pidfd(&self, started: &Started) -> Result<()> {
+        let Some(path) = &self.options.pidfd_socket else {
+            return Ok(());
+        };
+        let socket = terminal::connect_socket(path)?;
+        terminal::send_descriptor(&socket, "pidfd", started.child.pidfd.as_fd())
     }
 
     /// The program runs (or has already ended).
@@ -636,10 +648,7 @@ impl<'a> Plan<'a> {
                 "the container process ended too early: {exit:?}"
             )));
         }
-        if let Some(path) = &self.options.pidfd_socket {
-            let socket = terminal::connect_socket(path)?;
-            terminal::send_descriptor(&socket, "pidfd", started.child.pidfd.as_fd())?;
-        }
+        self.send_pidfd(started)?;
         let state = record.state(Status::Running);
         hook::run("poststart", &self.hooks.poststart, &state)?;
         match signals {
@@ -649,6 +658,25 @@ impl<'a> Plan<'a> {
             None => Ok(0),
         }
     }
+}
+
+/// Raises the hard limits that are to be raised, and lowers none.
+fn raise_limits(pid: i32, process: &Process) -> Result<()> {
+    for (index, limit) in process.rlimits.iter().enumerate() {
+        let Some(resource) = attributes::resource(&limit.kind) else {
+            continue;
+        };
+        let step = || format!("process.rlimits[{index}]: raise {}", limit.kind);
+        // The container process has those of the runtime.
+        let own = getrlimit(resource);
+        if own.maximum.is_some_and(|own| own < limit.hard) {
+            let soft = own.current.unwrap_or(u64::MAX).min(limit.hard);
+            set_limit(pid, resource, soft, limit.hard)
+                .step(step)
+                .map_err(|error| error.hint("raising a hard limit needs CAP_SYS_RESOURCE"))?;
+        }
+    }
+    Ok(())
 }
 
 /// Sets limits and scheduling of another process.

@@ -5,7 +5,7 @@
 //! program.
 
 use std::convert::Infallible;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use insula_sys::Errno;
@@ -13,7 +13,7 @@ use insula_sys::process::{
     CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, Child, SignalFd, block_signals, clone3, exit_now,
     pidfd_send_signal, reset_signals, setns, wait,
 };
-use insula_sys::rustix::fs::{Mode, OFlags, open};
+use insula_sys::rustix::fs::{Mode, OFlags, open, openat};
 use insula_sys::rustix::io::write;
 use insula_sys::rustix::process::{
     DumpableBehavior, chroot, fchdir, set_dumpable_behavior, setsid,
@@ -44,8 +44,8 @@ pub struct ExecOptions {
     pub detach: bool,
     pub preserve_fds: u32,
     pub ignore_paused: bool,
-    /// A cgroup below the container's own to run in.
-    pub cgroup: Option<String>,
+    /// The cgroups below the container's own to run in; for a controller the last one counts.
+    pub cgroups: Vec<cgroup::Below>,
     pub no_new_keyring: bool,
 }
 
@@ -99,7 +99,7 @@ impl Container {
         let spec = self.spec()?;
         let linux = spec.linux.unwrap_or_default();
         let filter = linux.seccomp.as_ref().map(seccomp::compile).transpose()?;
-        let cgroup = self.open_cgroup_to_join(options.cgroup.as_deref())?;
+        let cgroup = self.open_cgroup_to_join(&options.cgroups)?;
         let console = options.console_socket.as_deref();
         let console = console.map(terminal::connect_socket).transpose()?;
         let joiner = Joiner {
@@ -110,7 +110,7 @@ impl Container {
             root: self.open_root()?,
             cgroup: cgroup.as_ref(),
             filter: filter.as_ref(),
-            sets: Sets::of(options.process.capabilities.as_ref()).0,
+            sets: Sets::of(options.process.capabilities.as_ref()),
             listen_fds: inherited_sockets(),
         };
         let signals = (!options.detach).then(block_signals).transpose();
@@ -131,15 +131,14 @@ impl Container {
         result
     }
 
-    fn open_cgroup_to_join(&self, below: Option<&str>) -> Result<Option<cgroup::Cgroup>> {
+    fn open_cgroup_to_join(&self, below: &[cgroup::Below]) -> Result<Option<cgroup::Cgroup>> {
         let Some(location) = &self.record.cgroup else {
             return Ok(None);
         };
-        let mut cgroup = match below {
-            Some(path) => location.below(path)?.open()?,
-            None => location.open()?,
-        };
-        cgroup.open_to_join()?;
+        let mut cgroup = location.open()?;
+        cgroup
+            .open_to_join(below)
+            .step(|| "adding pid to the container's cgroup")?;
         Ok(Some(cgroup))
     }
 
@@ -167,7 +166,7 @@ impl Container {
         if let Some(cgroup) = joiner.cgroup
             && joiner.is_mapped()
         {
-            cgroup.attach(child.pid)?;
+            cgroup.attach_to_opened(child.pid)?;
         }
         if joiner.is_mapped() {
             channel.send_go(child.pid)?;
@@ -187,16 +186,14 @@ impl Container {
                 }
                 Event::Terminal(fd) => match console {
                     Some(socket) => terminal::send_descriptor(socket, "/dev/ptmx", fd.as_fd())?,
-                    None => {
-                        terminal::keep_line_ends(&fd);
-                        terminal = Some(fd);
-                    }
+                    None => terminal = Some(fd),
                 },
                 Event::Listener(number) => {
                     let config = joiner.linux.seccomp.as_ref();
                     listener::hand_over(config, &child.pidfd, number, &self.record)?;
                     channel.send_go(child.pid)?;
                 }
+                Event::Warning(warning) => crate::warn(&warning),
                 Event::Failed(error) => return Err(error),
                 Event::End => break,
                 event => return Err(Error::new(format!("unexpected message at exec: {event:?}"))),
@@ -220,8 +217,15 @@ impl Joiner<'_> {
     fn spawn(&self, channel: Channel, runtime_end: &Channel) -> Result<Child> {
         let joined = self.join_before_clone()?;
         let into = self.cgroup.and_then(cgroup::Cgroup::clone_into);
-        clone3(0, into, || self.main(&channel, runtime_end, joined))
-            .step(|| "make the process (clone3)")
+        let made = match clone3(0, into, || self.main(&channel, runtime_end, joined, None)) {
+            // The pids controller counts who is born in the cgroup, but lets in who comes by
+            // itself: a container at its limit can still be looked into.
+            Err(Errno::AGAIN) if into.is_some() => {
+                clone3(0, None, || self.main(&channel, runtime_end, joined, into))
+            }
+            other => other,
+        };
+        made.step(|| "make the process (clone3)")
     }
 
     /// Joins the pid namespace, which holds for children only; returns the namespaces that the
@@ -240,9 +244,16 @@ impl Joiner<'_> {
         Ok(joined)
     }
 
-    fn main(&self, channel: &Channel, runtime_end: &Channel, joined: u64) -> Infallible {
+    /// `outside_of` is the version 2 cgroup that the process was not born in.
+    fn main(
+        &self,
+        channel: &Channel,
+        runtime_end: &Channel,
+        joined: u64,
+        outside_of: Option<BorrowedFd<'_>>,
+    ) -> Infallible {
         runtime_end.close_copy();
-        let error = match self.set_up(channel, joined) {
+        let error = match self.set_up(channel, joined, outside_of) {
             Ok(()) => self.launch(channel),
             Err(error) => error,
         };
@@ -250,7 +261,12 @@ impl Joiner<'_> {
         exit_now(1)
     }
 
-    fn set_up(&self, channel: &Channel, joined: u64) -> Result<()> {
+    fn set_up(
+        &self,
+        channel: &Channel,
+        joined: u64,
+        outside_of: Option<BorrowedFd<'_>>,
+    ) -> Result<()> {
         let process = &self.options.process;
         set_dumpable_behavior(DumpableBehavior::NotDumpable).step(|| "protect the own memory")?;
         reset_signals();
@@ -258,9 +274,7 @@ impl Joiner<'_> {
         if self.is_mapped() {
             channel.wait_go()?;
         } else {
-            for file in self.cgroup.iter().flat_map(|cgroup| cgroup.join_files()) {
-                write(file, b"0").step(|| "enter the container's cgroup")?;
-            }
+            self.enter_cgroup(outside_of)?;
         }
         self.set_affinity(true)?;
         let label = open_label(process)?;
@@ -279,7 +293,7 @@ impl Joiner<'_> {
         }
         setsid().step(|| "start a session")?;
         if process.terminal {
-            let pair = terminal::Pair::open(process)?;
+            let pair = terminal::Pair::open(process, self.options.console_socket.is_none())?;
             channel.send_terminal(pair.controlling.as_fd())?;
             terminal::adopt(&pair.terminal)?;
         }
@@ -294,6 +308,19 @@ impl Joiner<'_> {
             write(&file, text.as_bytes()).step(|| format!("set the label {text:?}"))?;
         }
         terminal::give_streams_to(process.user.uid)
+    }
+
+    fn enter_cgroup(&self, outside_of: Option<BorrowedFd<'_>>) -> Result<()> {
+        let step = || "enter the container's cgroup";
+        if let Some(directory) = outside_of {
+            let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+            let file = openat(directory, "cgroup.procs", flags, Mode::empty()).step(step)?;
+            write(&file, b"0").step(step)?;
+        }
+        for file in self.cgroup.iter().flat_map(|cgroup| cgroup.join_files()) {
+            write(file, b"0").step(step)?;
+        }
+        Ok(())
     }
 
     /// `process.execCPUAffinity`: one list before, one after the move into the cgroup.

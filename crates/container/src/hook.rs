@@ -1,7 +1,9 @@
 //! Hooks: programs of the user's that run at points of a container's life (runtime.md, Lifecycle).
 
+use std::ffi::{CString, OsStr};
 use std::io::Write;
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
 
@@ -19,11 +21,12 @@ use crate::spec::Hook;
 /// # Errors
 /// Names the hook, its exit status and the last of what it printed.
 pub(crate) fn run(kind: &str, hooks: &[Hook], state: &State<'_>) -> Result<()> {
-    run_keeping(0, kind, hooks, state)
+    run_keeping(0, kind, hooks, state, None)
 }
 
 /// As [`run`], in a process that has to keep the first descriptors above standard error for the
-/// program it will become.
+/// program it will become. `environment` is for hooks that name none of their own; without it they
+/// have the runtime's.
 ///
 /// # Errors
 /// As [`run`].
@@ -32,6 +35,7 @@ pub(crate) fn run_keeping(
     kind: &str,
     hooks: &[Hook],
     state: &State<'_>,
+    environment: Option<&[CString]>,
 ) -> Result<()> {
     if hooks.is_empty() {
         return Ok(());
@@ -40,8 +44,10 @@ pub(crate) fn run_keeping(
     close_on_exec_from(3_u32.saturating_add(kept_fds)).step(|| "close descriptors for hooks")?;
     let json = serde_json::to_vec(state).step(|| "write the state for hooks")?;
     for (index, hook) in hooks.iter().enumerate() {
-        run_one(hook, &json)
-            .step(|| format!("hooks.{kind}[{index}]: run {}", hook.path.display()))?;
+        run_one(hook, &json, environment).step(|| {
+            let path = hook.path.display();
+            format!("hooks.{kind}[{index}]: error running {kind} hook #{index}: {path}")
+        })?;
     }
     Ok(())
 }
@@ -54,10 +60,19 @@ pub(crate) fn run_all(kind: &str, hooks: &[Hook], state: &State<'_>) -> Vec<Erro
         .collect()
 }
 
-fn run_one(hook: &Hook, state: &[u8]) -> Result<()> {
+fn run_one(hook: &Hook, state: &[u8], environment: Option<&[CString]>) -> Result<()> {
     let mut command = Command::new(&hook.path);
     if !hook.env.is_empty() {
         command.env_clear();
+    } else if let Some(environment) = environment {
+        command.env_clear();
+        for pair in environment {
+            let pair = pair.to_bytes();
+            if let Some(end) = pair.iter().position(|byte| *byte == b'=') {
+                let text = OsStr::from_bytes;
+                command.env(text(&pair[..end]), text(&pair[end + 1..]));
+            }
+        }
     }
     command
         .stdin(Stdio::piped())

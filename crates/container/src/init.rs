@@ -56,6 +56,8 @@ pub(crate) struct Init<'a> {
     pub(crate) is_joined: bool,
     /// The lock of the container's directory, which only the runtime is to hold.
     pub(crate) directory: &'a OwnedFd,
+    /// Whether the runtime carries the terminal's output itself.
+    pub(crate) relays_terminal: bool,
     pub(crate) keyring: bool,
     pub(crate) preserved_fds: u32,
     pub(crate) listen_fds: u32,
@@ -94,7 +96,10 @@ impl Init<'_> {
         self.set_names()?;
         let label = self.open_label()?;
         self.enter_cgroup(channel)?;
-        self.rootfs.build()?;
+        self.rootfs.build_asking(&|index, tree| {
+            channel.send_to_map(index, tree.as_fd())?;
+            channel.wait_go().map(drop)
+        })?;
         if !self.hooks.prestart.is_empty() || !self.hooks.create_runtime.is_empty() {
             channel.send(Request::Hooks)?;
             pid = channel.wait_go()?;
@@ -232,7 +237,14 @@ impl Init<'_> {
             ..self.record.clone()
         };
         let kept = self.preserved_fds.saturating_add(self.listen_fds);
-        hook::run_keeping(kept, kind, hooks, &record.state(status))
+        // Inside the container, what a hook does not say is as for the program.
+        let process = self.spec.process.as_ref();
+        let environment = process
+            .filter(|_| kind == "startContainer")
+            .map(crate::launch::environment)
+            .transpose()?;
+        let state = record.state(status);
+        hook::run_keeping(kept, kind, hooks, &state, environment.as_deref())
     }
 
     fn open_terminal(&self, channel: &Channel) -> Result<()> {
@@ -244,7 +256,7 @@ impl Init<'_> {
         else {
             return Ok(());
         };
-        let pair = terminal::Pair::open(process)?;
+        let pair = terminal::Pair::open(process, self.relays_terminal)?;
         self.rootfs.mount_console(&pair.terminal)?;
         channel.send_terminal(pair.controlling.as_fd())?;
         terminal::adopt(&pair.terminal)

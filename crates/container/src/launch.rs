@@ -103,15 +103,15 @@ pub(crate) fn failure(label: u64, errno: i32) -> Error {
 impl Launch<'_> {
     /// Becomes the program. Returns only on failure.
     pub(crate) fn run(mut self, channel: &Channel) -> Error {
-        match self.prepare() {
+        match self.prepare(channel) {
             Ok((program, path)) => self.enter(&program, &path, channel),
             Err(error) => error,
         }
     }
 
-    fn prepare(&mut self) -> Result<(File, CString)> {
+    fn prepare(&mut self, channel: &Channel) -> Result<(File, CString)> {
         self.set_attributes()?;
-        self.change_user()?;
+        self.change_user(channel)?;
         enter_directory(&self.process.cwd)?;
         let path = find_program(self.process)?;
         let name = &self.process.args[0];
@@ -142,7 +142,7 @@ impl Launch<'_> {
         Ok(())
     }
 
-    fn change_user(&mut self) -> Result<()> {
+    fn change_user(&mut self, channel: &Channel) -> Result<()> {
         let user = &self.process.user;
         if let Some(mask) = user.umask {
             umask(Mode::from_raw_mode(mask));
@@ -158,7 +158,12 @@ impl Launch<'_> {
         set_thread_res_uid(uid, uid, uid)
             .step(|| format!("process.user.uid: become user {}", user.uid))?;
         capability::raise_effective()?;
-        self.sets.limit_to_own().map(drop)
+        let lost = self.sets.limit_to_own()?;
+        if lost != 0 {
+            let names: Vec<_> = capability::names(lost).collect();
+            channel.send_warning(&capability::ignored(&names.join(" ")));
+        }
+        Ok(())
     }
 
     /// In a user namespace with one mapped group the kernel forbids setgroups: then nothing can be
@@ -247,26 +252,7 @@ impl Launch<'_> {
             .iter()
             .map(|text| c_string(text.as_bytes()))
             .collect();
-        let environment: Result<Vec<_>> = self
-            .process
-            .env
-            .iter()
-            .enumerate()
-            .filter(|(place, pair)| {
-                let name = name_of(pair);
-                let is_overridden = |later: &String| name_of(later) == name;
-                // An empty HOME is as good as none.
-                pair.as_str() != "HOME=" && !self.process.env[place + 1..].iter().any(is_overridden)
-            })
-            .map(|(_, text)| c_string(text.as_bytes()))
-            .collect();
-        let mut environment = environment?;
-        if !environment
-            .iter()
-            .any(|pair| pair.to_bytes().starts_with(b"HOME="))
-        {
-            environment.push(home_of(self.process.user.uid)?);
-        }
+        let mut environment = environment(self.process)?;
         if self.listen_fds > 0 {
             environment.push(c_string(
                 format!("LISTEN_FDS={}", self.listen_fds).as_bytes(),
@@ -275,6 +261,30 @@ impl Launch<'_> {
         }
         Ok((arguments?, environment))
     }
+}
+
+/// The environment of a program: of what is given twice the last, and `HOME` in any case.
+pub(crate) fn environment(process: &Process) -> Result<Vec<CString>> {
+    let environment: Result<Vec<_>> = process
+        .env
+        .iter()
+        .enumerate()
+        .filter(|(place, pair)| {
+            let name = name_of(pair);
+            let is_overridden = |later: &String| name_of(later) == name;
+            // An empty HOME is as good as none.
+            pair.as_str() != "HOME=" && !process.env[place + 1..].iter().any(is_overridden)
+        })
+        .map(|(_, text)| c_string(text.as_bytes()))
+        .collect();
+    let mut environment = environment?;
+    if !environment
+        .iter()
+        .any(|pair| pair.to_bytes().starts_with(b"HOME="))
+    {
+        environment.push(home_of(process.user.uid)?);
+    }
+    Ok(environment)
 }
 
 fn name_of(pair: &str) -> &str {

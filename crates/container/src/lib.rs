@@ -53,6 +53,20 @@ pub fn set_warning_sink(sink: fn(&Error)) {
     let _ = WARN.set(sink);
 }
 
+static DEBUG: OnceLock<fn(&str)> = OnceLock::new();
+
+/// Where the steps of the runtime's work are told. Without a place nothing is even put into words.
+pub fn set_debug_sink(sink: fn(&str)) {
+    let _ = DEBUG.set(sink);
+}
+
+/// Tells of one step. Only in the runtime itself: the container's processes share its log file.
+pub(crate) fn debug(text: impl FnOnce() -> String) {
+    if let Some(sink) = DEBUG.get() {
+        sink(&text());
+    }
+}
+
 pub(crate) fn warn(warning: &Error) {
     if let Some(sink) = WARN.get() {
         sink(warning);

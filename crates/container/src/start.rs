@@ -82,6 +82,7 @@ impl Container {
                     listener::hand_over(config, pidfd, number, &self.record)?;
                     channel.send_go(self.record.pid)?;
                 }
+                Event::Warning(warning) => crate::warn(&warning),
                 Event::Failed(error) => {
                     crate::container::wait_until_dead(pidfd)?;
                     return Err(error);

@@ -32,7 +32,10 @@ pub(crate) struct Pair {
 impl Pair {
     /// Opens a pair in the devpts that the caller sees at `/dev/pts`. The terminal is reached
     /// through the controlling side, not by a path that the image could have prepared.
-    pub(crate) fn open(process: &Process) -> Result<Self> {
+    ///
+    /// `is_relayed` where the runtime itself carries the output, to a pipe or to the caller's own
+    /// terminal.
+    pub(crate) fn open(process: &Process, is_relayed: bool) -> Result<Self> {
         let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
         let controlling = open("/dev/pts/ptmx", flags, Mode::empty())
             .or_else(|_| open("/dev/ptmx", flags, Mode::empty()))
@@ -52,6 +55,9 @@ impl Pair {
             };
             tcsetwinsize(&controlling, size).step(|| "process.consoleSize: set it")?;
         }
+        if is_relayed {
+            keep_line_ends(&controlling);
+        }
         Ok(Self {
             controlling,
             terminal,
@@ -60,8 +66,9 @@ impl Pair {
 }
 
 /// Where we carry the output ourselves, a line's end stays what the program wrote: the caller's own
-/// terminal adds the carriage return, and a pipe or a file is to have none.
-pub(crate) fn keep_line_ends(controlling: &OwnedFd) {
+/// terminal adds the carriage return, and a pipe or a file is to have none. Set before the program
+/// can write: the runtime may come to the terminal later than it.
+fn keep_line_ends(controlling: &OwnedFd) {
     // A terminal that cannot be asked cannot be changed either, and works all the same.
     if let Ok(mut settings) = tcgetattr(controlling) {
         settings.output_modes.remove(OutputModes::ONLCR);

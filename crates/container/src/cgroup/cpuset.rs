@@ -19,7 +19,12 @@ pub(super) fn inherit(directory: &Directory<'_>, mount: &str) -> Result<()> {
         let Some(parent) = directory.parent(mount) else {
             return Ok(());
         };
-        let (_, value) = read(&parent, names)?;
+        let (_, mut value) = read(&parent, names)?;
+        if value.trim_ascii().is_empty() {
+            // Whoever made the parent by hand gave it nothing either.
+            inherit(&parent, mount)?;
+            (_, value) = read(&parent, names)?;
+        }
         directory.write(name, value.trim_ascii())?;
     }
     Ok(())

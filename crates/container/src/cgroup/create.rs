@@ -10,6 +10,7 @@ use std::os::fd::OwnedFd;
 use insula_sys::Errno;
 use insula_sys::rustix::fs::OFlags;
 
+use super::below::Below;
 use super::controllers;
 use super::cpuset;
 use super::delegate;
@@ -282,17 +283,24 @@ impl Cgroup {
     }
 
     /// Opens what [`Cgroup::clone_into`] and [`Cgroup::join_files`] hand out, for a process that
-    /// shall join an existing cgroup.
+    /// shall join an existing cgroup, or one of those `below` it.
     ///
     /// What an unprivileged user could not make is left out again.
     ///
     /// # Errors
-    /// When a directory of the cgroup is gone.
-    pub fn open_to_join(&mut self) -> Result<()> {
+    /// When a directory of the cgroup is gone, or `below` names what is not there.
+    pub fn open_to_join(&mut self, below: &[Below]) -> Result<()> {
+        below.iter().try_for_each(|one| one.check(&self.location))?;
+        let is_unified = self.location.is_unified();
         let may_be_absent = !self.location.path_given && self.location.rootless;
         let mut all = Vec::with_capacity(self.location.hierarchies.len());
         let mut present = Vec::with_capacity(self.location.hierarchies.len());
-        for (hierarchy, directory) in self.directories() {
+        for (hierarchy, mut directory) in self.directories() {
+            let mut chosen = below.iter().rev();
+            let chosen = chosen.find(|one| one.is_for(hierarchy, is_unified));
+            if let Some(chosen) = chosen.filter(|chosen| !chosen.path.is_empty()) {
+                directory = directory.child(&chosen.path);
+            }
             match open_to_join(&directory, hierarchy, true) {
                 Ok(opened) => {
                     all.push(opened);
@@ -305,6 +313,10 @@ impl Cgroup {
                     if hierarchy.unified
                         && !hierarchy.mount.is_empty()
                         && error.errno() == Some(Errno::NOENT) => {}
+                // A plain directory among the mount points, as it was when the container was made.
+                Err(error)
+                    if error.errno() == Some(Errno::NOENT)
+                        && check_mounted(&directory, hierarchy).is_err() => {}
                 Err(error) => return Err(error),
             }
         }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use insula_sys::rustix::fs::{CWD, Mode, OFlags, openat};
+use insula_sys::rustix::io::write;
 use serde::{Deserialize, Serialize};
 
 use super::directory::Directory;
@@ -86,19 +87,6 @@ impl Location {
     #[must_use]
     pub fn path(&self) -> Option<String> {
         (!self.hierarchies.is_empty()).then(|| format!("/{}", self.path))
-    }
-
-    /// An existing cgroup below this one.
-    ///
-    /// # Errors
-    /// When the path leads out of this cgroup.
-    pub fn below(&self, path: &str) -> Result<Self> {
-        let path = super::locate::clean(path)?;
-        let path = format!("{}/{path}", self.path);
-        Ok(Self {
-            path,
-            ..self.clone()
-        })
     }
 
     /// Every mount point with the container's directory below it, both absolute.
@@ -214,6 +202,24 @@ impl Cgroup {
     #[must_use]
     pub fn join_files(&self) -> &[OwnedFd] {
         &self.join
+    }
+
+    /// Moves a single-threaded process into what [`Cgroup::open_to_join`] has opened.
+    ///
+    /// # Errors
+    /// When the process or a cgroup is gone, or the kernel refuses.
+    pub fn attach_to_opened(&self, pid: i32) -> Result<()> {
+        let pid = pid.to_string();
+        let step = || "enter the container's cgroup";
+        if let Some(directory) = &self.clone_into {
+            let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+            let file = openat(directory, "cgroup.procs", flags, Mode::empty()).step(step)?;
+            write(&file, pid.as_bytes()).step(step)?;
+        }
+        for file in &self.join {
+            write(file, pid.as_bytes()).step(step)?;
+        }
+        Ok(())
     }
 
     /// Lets go of [`Cgroup::join_files`].

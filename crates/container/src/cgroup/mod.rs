@@ -9,6 +9,7 @@
 //!
 //! Start at [`Location`]. Device rules are in `devices.rs`, systemd's scopes in `systemd/`.
 
+mod below;
 mod controllers;
 mod cpuset;
 mod create;
@@ -34,6 +35,7 @@ mod systemd;
 #[cfg(test)]
 mod tests;
 
+pub use below::Below;
 pub use create::{FirstProcess, Making, Settings};
 pub(crate) use freezer::thaw_where_it_is;
 pub use locate::{Request, locate};

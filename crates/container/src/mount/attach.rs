@@ -14,7 +14,7 @@ use insula_sys::rustix::io::fcntl_dupfd_cloexec;
 use insula_sys::rustix::mount::{MoveMountFlags, move_mount};
 use insula_sys::{Errno, Result as SysResult};
 
-use super::{Kind, Mount, MountOptions, PropagationChange, Root, Surroundings, shown};
+use super::{AskToMap, Kind, Mount, MountOptions, PropagationChange, Root, Surroundings, shown};
 use crate::error::{Context, Error, Result};
 use crate::rootfs::tree::{Found, Leaf, is_on_proc};
 
@@ -60,8 +60,9 @@ impl Mount {
         root: &mut Root,
         around: &Surroundings,
         early: Option<OwnedFd>,
+        ask_to_map: AskToMap<'_>,
     ) -> Result<Option<Delayed>> {
-        self.make_kind(root, around, early).step(|| {
+        self.make_kind(root, around, early, ask_to_map).step(|| {
             format!(
                 "error mounting \"{}\" to rootfs at {}",
                 self.source_name(),
@@ -75,9 +76,10 @@ impl Mount {
         root: &mut Root,
         around: &Surroundings,
         early: Option<OwnedFd>,
+        ask_to_map: AskToMap<'_>,
     ) -> Result<Option<Delayed>> {
         match &self.kind {
-            Kind::Bind => self.bind(root, early).map(|()| None),
+            Kind::Bind => self.bind(root, early, ask_to_map).map(|()| None),
             Kind::Remount => self.remount(root).map(|()| None),
             Kind::Cgroup => self.mount_cgroup(root, around).map(|()| None),
             Kind::FileSystem(kind) => self.mount_file_system(kind, root, around),

@@ -8,7 +8,7 @@ use insula_sys::mount::{Attributes, Reach, attribute, flag, set_attributes};
 use insula_sys::rustix::fs::{CWD, FileType, readlinkat, symlinkat};
 
 use super::attach::{Place, attach, set_propagation};
-use super::{Mount, Root, attributes_of, shown};
+use super::{AskToMap, Mount, Root, attributes_of, shown};
 use crate::error::{Context, Error, Result};
 use crate::rootfs::tree::{file_type, is_on_proc};
 
@@ -26,7 +26,12 @@ const BIND_ATTRIBUTES: u32 = attribute::READ_ONLY
     | attribute::NO_SYMLINK_FOLLOW;
 
 impl Mount {
-    pub(super) fn bind(&self, root: &mut Root, cloned: Option<OwnedFd>) -> Result<()> {
+    pub(super) fn bind(
+        &self,
+        root: &mut Root,
+        cloned: Option<OwnedFd>,
+        ask_to_map: AskToMap<'_>,
+    ) -> Result<()> {
         if self.options.copy_symlink && self.copy_symlink(root)? {
             return Ok(());
         }
@@ -40,7 +45,14 @@ impl Mount {
             (None, early) => match (self.open_source(), early) {
                 (Ok(tree), _) => {
                     own = tree;
-                    self.apply_id_map(&own)?;
+                    // Of what an earlier mount of this container made, the runtime could not open
+                    // a copy; but it alone may map the ids.
+                    match self.apply_id_map(&own) {
+                        Err(error) if error.errno() == Some(Errno::PERM) => {
+                            ask_to_map(self.index, &own)?;
+                        }
+                        other => other?,
+                    }
                     &own
                 }
                 // Out of reach for the container's user, but not for the runtime.

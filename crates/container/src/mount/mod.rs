@@ -52,9 +52,15 @@ pub(crate) struct Surroundings {
     pub label: Option<String>,
 }
 
+/// Has the ids of a detached mount mapped by the runtime, where the container's process lacks the
+/// privilege; takes the index of the entry.
+pub(crate) type AskToMap<'a> = &'a dyn Fn(usize, &OwnedFd) -> Result<()>;
+
 /// An entry of `mounts` that is ready to be made.
 #[derive(Debug)]
 pub(crate) struct Mount {
+    /// Which entry it is.
+    index: usize,
     /// Relative to the root, clean; empty for the root itself.
     pub destination: PathBuf,
     kind: Kind,
@@ -117,6 +123,7 @@ pub(crate) fn plan(
     };
     let id_map = id_map::of_mount(index, entry, &options, kind == Kind::Bind, id_maps)?;
     let mut mount = Mount {
+        index,
         destination,
         kind,
         source: c_string(index, "source", source.as_os_str().as_bytes())?,
@@ -214,7 +221,7 @@ impl Mount {
     }
 
     /// Gives a detached tree the ids of `uidMappings` and `gidMappings`.
-    fn apply_id_map(&self, tree: &OwnedFd) -> Result<()> {
+    pub(crate) fn apply_id_map(&self, tree: &OwnedFd) -> Result<()> {
         let Some(id_map) = &self.id_map else {
             return Ok(());
         };

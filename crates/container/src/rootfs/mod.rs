@@ -26,7 +26,9 @@ use insula_sys::rustix::process::{chdir, fchdir, umask};
 use crate::cgroup::Location;
 use crate::error::{Context, Error, Result};
 use crate::mount::CgroupHierarchy;
-use crate::mount::{Delayed, IdMaps, Mount, PropagationChange, Surroundings, plan, propagation_of};
+use crate::mount::{
+    AskToMap, Delayed, IdMaps, Mount, PropagationChange, Surroundings, plan, propagation_of,
+};
 use crate::spec::Spec;
 use crate::sysctl;
 
@@ -171,15 +173,34 @@ impl Prepared {
     /// # Errors
     /// The mount, device or directory that could not be made.
     pub fn build(&self) -> Result<()> {
+        self.build_asking(&|index, _| {
+            Err(Error::new(format!(
+                "mounts[{index}]: only the host's root may map its ids"
+            )))
+        })
+    }
+
+    /// As [`build`](Self::build), with somebody to ask for what this process may not do.
+    pub(crate) fn build_asking(&self, ask_to_map: AskToMap<'_>) -> Result<()> {
         // Modes of directories and devices are as written here.
         let old_mask = umask(Mode::empty());
-        let result = self.build_tree();
+        let result = self.build_tree(ask_to_map);
         umask(old_mask);
         *self.built.borrow_mut() = Some(result?);
         Ok(())
     }
 
-    fn build_tree(&self) -> Result<Built> {
+    /// In the runtime: what [`AskToMap`] asks for.
+    pub(crate) fn map_ids(&self, index: usize, tree: &OwnedFd) -> Result<()> {
+        match self.mounts.borrow().get(index) {
+            Some(mount) => mount.apply_id_map(tree),
+            None => Err(Error::new(
+                "the container asks for a mount that is not there",
+            )),
+        }
+    }
+
+    fn build_tree(&self, ask_to_map: AskToMap<'_>) -> Result<Built> {
         let mounts = self.mounts.take();
         // Trees that stay in their peer group are cloned before the host's mounts become slaves.
         let keep_shared = self.mount_namespace && !self.around.user_namespace;
@@ -194,7 +215,7 @@ impl Prepared {
         };
         let mut delayed = Vec::new();
         for (mount, early) in mounts.into_iter().zip(early) {
-            delayed.extend(mount.make(&mut root, &self.around, early)?);
+            delayed.extend(mount.make(&mut root, &self.around, early, ask_to_map)?);
         }
         self.devices.take().make(&root)?;
         // Where createContainer hooks are used to run; a user namespace may not reach it.

@@ -132,7 +132,7 @@ pub fn default_filter(capabilities: &[impl AsRef<str>]) -> Result<Filter> {
         return Err(error);
     }
     let mut filter = finish(rules, SeccompAction::Errno, ARCHITECTURES)?;
-    filter.flags = super::flags(&[SeccompFlag::SpecAllow], false);
+    filter.flags = super::flags(Some(&[SeccompFlag::SpecAllow]), false);
     Ok(filter)
 }
 
@@ -152,7 +152,7 @@ pub fn default_profile(capabilities: &[impl AsRef<str>]) -> Seccomp {
         default_action: SeccompAction::Errno,
         default_errno_ret: Some(EPERM),
         architectures: ARCHITECTURES.to_vec(),
-        flags: Vec::new(),
+        flags: None,
         listener_path: None,
         listener_metadata: None,
         syscalls,

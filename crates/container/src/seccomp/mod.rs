@@ -75,8 +75,9 @@ pub fn compile(config: &Seccomp) -> Result<Filter> {
     }
     let has_notify = uses_notify(config);
     let mut filter = finish(rules, config.default_action, &config.architectures)?;
-    filter.flags = flags(&config.flags, has_notify);
+    filter.flags = flags(config.flags.as_deref(), has_notify);
     filter.has_notify = has_notify;
+    crate::debug(|| format!("seccomp filter flags: {}", filter.flags));
     Ok(filter)
 }
 
@@ -140,15 +141,14 @@ fn check_notify(config: &Seccomp) -> Result<()> {
     Ok(())
 }
 
-/// Without any flag, speculative store bypass stays as it is (`SPEC_ALLOW`), like in other
+/// Without a list of flags, speculative store bypass stays as it is (`SPEC_ALLOW`), like in other
 /// runtimes: the mitigation costs much and processes can ask for it themselves.
-fn flags(asked: &[SeccompFlag], has_notify: bool) -> u32 {
-    let mut flags = if asked.is_empty() {
-        kernel::FLAG_SPEC_ALLOW
-    } else {
-        asked
+fn flags(asked: Option<&[SeccompFlag]>, has_notify: bool) -> u32 {
+    let mut flags = match asked {
+        None => kernel::FLAG_SPEC_ALLOW,
+        Some(asked) => asked
             .iter()
-            .fold(0, |flags, flag| flags | kernel_flag(*flag))
+            .fold(0, |flags, flag| flags | kernel_flag(*flag)),
     };
     if has_notify {
         // The kernel refuses both together; the starting process has one thread anyway.

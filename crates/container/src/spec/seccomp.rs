@@ -18,12 +18,9 @@ pub struct Seccomp {
         skip_serializing_if = "Vec::is_empty"
     )]
     pub architectures: Vec<SeccompArchitecture>,
-    #[serde(
-        default,
-        deserialize_with = "or_default",
-        skip_serializing_if = "Vec::is_empty"
-    )]
-    pub flags: Vec<SeccompFlag>,
+    /// An empty list asks for no flag at all, which is not the same as no list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flags: Option<Vec<SeccompFlag>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listener_path: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -16,9 +16,16 @@ const ROOT: &str = "/run/insula/oci";
 
 static LOG: OnceLock<Log> = OnceLock::new();
 
-/// From here on warnings of the engine go where errors go.
-pub(crate) fn send_warnings_to(log: &Log) {
+/// From here on warnings of the engine go where errors go, and its steps where they are asked for.
+pub(crate) fn send_messages_to(log: &Log) {
     if LOG.set(log.clone()).is_ok() {
+        if log.takes(Level::Debug) {
+            insula_container::set_debug_sink(|text| {
+                if let Some(log) = LOG.get() {
+                    log.write(Level::Debug, text, None);
+                }
+            });
+        }
         insula_container::set_warning_sink(|warning| {
             if let Some(log) = LOG.get() {
                 log.write(Level::Warning, &warning.chain(), warning.hint_text());

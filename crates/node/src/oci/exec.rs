@@ -8,6 +8,7 @@ use std::path::Path;
 
 use insula_container::ExecOptions;
 use insula_container::capability;
+use insula_container::cgroup::Below;
 use insula_container::spec::{self, CpuAffinity, Process};
 
 use super::create::{exit_code, path};
@@ -50,7 +51,7 @@ fn start(invocation: &Invocation<'_>, process_file: Option<&OsStr>) -> Result<u8
         detach: parsed.flag("detach"),
         preserve_fds: parsed.number("preserve-fds")?.unwrap_or(0),
         ignore_paused: parsed.flag("ignore-paused"),
-        cgroup: cgroup(invocation)?,
+        cgroups: cgroups(invocation)?,
         ..ExecOptions::default()
     };
     Ok(exit_code(runtime.exec(invocation.id()?, &options)?))
@@ -205,29 +206,15 @@ fn terminal_wanted(invocation: &Invocation<'_>) -> Result<bool> {
     }
 }
 
-/// `PATH`, or `CONTROLLERS:PATH` for each version 1 hierarchy. The engine enters one path in all
-/// hierarchies, so that different paths cannot be served.
-fn cgroup(invocation: &Invocation<'_>) -> Result<Option<String>> {
-    let mut chosen: Option<&str> = None;
-    for given in invocation.parsed.all("cgroup") {
-        let text = utf8(given, || "option --cgroup".to_owned())?;
-        let path = match text.split_once(':') {
-            Some((controllers, _)) if controllers.split(',').any(str::is_empty) => {
-                return Err(Failure::new(format!(
-                    "option --cgroup: `{text}`: the name of a controller is missing before `:`"
-                )));
-            }
-            Some((_, path)) => path,
-            None => text,
-        };
-        if chosen.is_some_and(|chosen| chosen != path) {
-            return Err(Failure::new(
-                "option --cgroup: one path for all controllers is supported, not several",
-            ));
-        }
-        chosen = Some(path);
-    }
-    Ok(chosen.map(str::to_owned))
+fn cgroups(invocation: &Invocation<'_>) -> Result<Vec<Below>> {
+    let given = invocation.parsed.all("cgroup");
+    given
+        .map(|text| {
+            let text = utf8(text, || "option --cgroup".to_owned())?;
+            Below::parse(text)
+                .map_err(|error| Failure::new(format!("option --cgroup: {}", error.chain())))
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -236,7 +223,7 @@ mod tests {
 
     use insula_container::spec::{Capabilities, Process};
 
-    use super::{cgroup, changed, terminal_wanted};
+    use super::{cgroups, changed, terminal_wanted};
     use crate::oci::failure::Result;
     use crate::oci::invocation::{Asked, Invocation, read};
     use crate::oci::log::Log;
@@ -328,16 +315,13 @@ mod tests {
     }
 
     #[test]
-    fn one_path_serves_all_controllers() {
-        let chosen = |line| with(line, cgroup);
-        assert_eq!(chosen("exec id ls").unwrap(), None);
-        assert_eq!(
-            chosen("exec --cgroup a id ls").unwrap().as_deref(),
-            Some("a")
-        );
-        let line = "exec --cgroup cpu,cpuacct:a --cgroup memory:a id ls";
-        assert_eq!(chosen(line).unwrap().as_deref(), Some("a"));
-        assert!(chosen("exec --cgroup :a id ls").is_err());
-        assert!(chosen("exec --cgroup cpu:a --cgroup memory:b id ls").is_err());
+    fn cgroups_are_taken_one_by_one() {
+        let count = |line| with(line, cgroups).map(|chosen| chosen.len());
+        assert_eq!(count("exec id ls").unwrap(), 0);
+        assert_eq!(count("exec --cgroup a id ls").unwrap(), 1);
+        let line = "exec --cgroup cpu,cpuacct:a --cgroup memory:b id ls";
+        assert_eq!(count(line).unwrap(), 2);
+        assert!(count("exec --cgroup :a id ls").is_err());
+        assert!(count("exec --cgroup .. id ls").is_err());
     }
 }

@@ -73,13 +73,19 @@ impl Log {
         Ok(Self { file, json, level })
     }
 
+    /// Whether messages of the level are written at all.
+    pub(crate) fn takes(&self, level: Level) -> bool {
+        level <= self.level
+    }
+
     /// Writes one message; `hint` is what the reader can do about it.
     pub(crate) fn write(&self, level: Level, message: &str, hint: Option<&str>) {
-        if level > self.level {
+        if !self.takes(level) {
             return;
         }
         let to_file = self.file.is_some();
-        if to_file || self.json {
+        // What tells of the runtime's work, not of its outcome, has its time beside it.
+        if to_file || self.json || level > Level::Warning {
             let line = if self.json {
                 json_line(level, message, hint)
             } else {
@@ -90,7 +96,7 @@ impl Log {
         // One write, so that lines of processes that share standard error do not mix.
         if to_file && level == Level::Error {
             let _ = std::io::stderr().write_all(format!("{message}\n").as_bytes());
-        } else if !to_file && !self.json {
+        } else if !to_file && !self.json && level <= Level::Warning {
             let mut plain = format!("{}: {message}\n", level.name());
             if let Some(hint) = hint {
                 plain.push_str("hint: ");

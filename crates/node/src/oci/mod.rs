@@ -71,7 +71,8 @@ fn report(failure: &Failure, command: Option<&Command>, log: &Log) -> u8 {
 
 impl Command {
     fn run(&self, invocation: &Invocation<'_>, log: &Log) -> Result<u8> {
-        engine::send_warnings_to(log);
+        engine::send_messages_to(log);
+        log.write(Level::Debug, self.name, None);
         match self.name {
             "create" => create::create(invocation),
             "start" => create::start(invocation),

@@ -64,6 +64,12 @@ pub(crate) fn state(invocation: &Invocation<'_>) -> Result<u8> {
 }
 
 pub(crate) fn list(invocation: &Invocation<'_>) -> Result<u8> {
+    if let Some(root) = invocation.root.as_deref().filter(|root| !root.is_dir()) {
+        return Err(Failure::new(format!(
+            "option --root: {} is no directory",
+            root.display()
+        )));
+    }
     let containers = engine::runtime(invocation)?.list()?;
     let format = invocation.parsed.text("format")?.unwrap_or("table");
     let text = if invocation.parsed.flag("quiet") {

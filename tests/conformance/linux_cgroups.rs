@@ -74,7 +74,11 @@ fn exec_may_go_into_a_cgroup_below() {
     };
     assert!(place("pids").ends_with(&format!("{id}/below")), "{seen:?}");
     assert!(place("memory").ends_with(id.as_str()), "{seen:?}");
+    // A path for all leads to where somebody made it.
+    let seen = container.exec_with(&["--cgroup", "below"], &["cat", "/proc/self/cgroup"]);
+    assert!(seen.text().contains(&format!("{id}/below")), "{seen:?}");
     for (wrong, part) in [
+        ("nowhere", "No such file or directory"),
         ("..", "bad sub cgroup path"),
         ("memory:below", "No such file or directory"),
         ("nothing:/", "unknown controller nothing"),

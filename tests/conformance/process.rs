@@ -1,6 +1,7 @@
 //! config.md, "Process": observed from inside.
 
 use std::fs;
+use std::process::Command;
 
 use serde_json::json;
 
@@ -99,6 +100,26 @@ fn user_and_groups() {
 #[test]
 fn no_groups_of_the_caller() {
     assert_eq!(proc_status(&of_status(), "Groups"), "");
+}
+
+/// An engine may ask to leave the caller's groups to the program.
+#[test]
+fn groups_of_the_caller_by_annotation() {
+    let script = "grep ^Groups: /proc/self/status | cut -f2";
+    let bundle =
+        Bundle::sh(script).set("/annotations", json!({"run.oci.keep_original_groups": "1"}));
+    bundle.write();
+    let path = bundle.path().display().to_string();
+    let runtime = bundle.command(&["run", "--bundle", &path, &bundle.id]);
+    let program = runtime.get_program().to_owned();
+    let finished = Command::new("setpriv")
+        .args(["--groups", "7,8"])
+        .arg(program)
+        .args(runtime.get_args())
+        .output()
+        .unwrap();
+    let seen = String::from_utf8_lossy(&finished.stdout).into_owned();
+    assert_eq!(seen.trim(), "7 8", "{finished:?}");
 }
 
 #[test]
@@ -324,7 +345,7 @@ fn preserved_descriptors() {
         .map(|word| format!("'{}'", word.to_str().unwrap()))
         .collect::<Vec<_>>()
         .join(" ");
-    let output = std::process::Command::new("sh")
+    let output = Command::new("sh")
         .args(["-c", &format!("exec {line} 3<{file}")])
         .output()
         .unwrap();

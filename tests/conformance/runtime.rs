@@ -207,6 +207,18 @@ fn kill_of_a_created_container() {
     container.delete();
 }
 
+/// What would end a program ends a container that waits for its start, also as the first process
+/// of a pid namespace; what would not does not.
+#[test]
+fn a_created_container_takes_signals() {
+    let container = Bundle::sh("sleep 100").create();
+    assert_eq!(container.call("kill", &["WINCH"]).code, 0);
+    assert_eq!(container.status(), "created");
+    assert_eq!(container.call("kill", &["TERM"]).code, 0);
+    container.wait();
+    container.delete();
+}
+
 /// "Kill": an error for a stopped or unknown container, without an id, and for no signal.
 #[test]
 fn kill_of_a_stopped_container_is_an_error() {

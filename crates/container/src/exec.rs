@@ -289,7 +289,7 @@ impl Joiner<'_> {
                 .step(|| "enter the container's root")?;
         }
         if self.is_mapped() {
-            become_root()?;
+            become_root(false)?;
         }
         setsid().step(|| "start a session")?;
         if process.terminal {
@@ -359,6 +359,7 @@ impl Joiner<'_> {
             personality: self.linux.personality.as_ref(),
             preserved_fds: self.options.preserve_fds,
             is_preset: self.is_mapped(),
+            keeps_groups: false,
             listen_fds: self.listen_fds,
         };
         launch.run(channel)

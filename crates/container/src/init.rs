@@ -9,11 +9,12 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use insula_sys::Errno;
 use insula_sys::descriptor::close_copies_but;
-use insula_sys::process::{CLONE_NEWCGROUP, exit_now, reset_signals, unshare};
+use insula_sys::process::{CLONE_NEWCGROUP, block_signals, exit_now, reset_signals, unshare};
+use insula_sys::rustix::event::{PollFd, PollFlags, poll};
 use insula_sys::rustix::fs::{Mode, OFlags, open};
 use insula_sys::rustix::io::write;
 use insula_sys::rustix::net::{SocketFlags, accept_with};
-use insula_sys::rustix::process::{DumpableBehavior, set_dumpable_behavior, setsid};
+use insula_sys::rustix::process::{DumpableBehavior, Signal, set_dumpable_behavior, setsid};
 use insula_sys::rustix::system::{setdomainname, sethostname};
 use insula_sys::rustix::thread::{
     Gid, Uid, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
@@ -30,6 +31,9 @@ use crate::rootfs::Prepared;
 use crate::seccomp::Filter;
 use crate::spec::{Hooks, Linux, NamespaceKind, Process, Spec};
 use crate::{attributes, terminal};
+
+/// Engines ask with it to leave the groups of the runtime's caller to the program.
+const KEEP_GROUPS: &str = "run.oci.keep_original_groups";
 
 /// Everything the container process needs, made ready by the runtime before it exists.
 #[derive(Debug)]
@@ -84,7 +88,7 @@ impl Init<'_> {
             pid = channel.wait_go()?;
         }
         if is_mapped {
-            become_root()?;
+            become_root(self.keeps_groups())?;
         }
         // Nobody who shares a namespace with this process may look into it before it is the
         // user's program: it holds the host's descriptors.
@@ -270,18 +274,20 @@ impl Init<'_> {
     /// Waits until `start` connects, and goes on talking to it instead of to `create`.
     fn wait_for_start(&self, channel: &mut Channel) -> Result<&Process> {
         if let Some(socket) = self.start_socket {
-            let connection = loop {
-                match accept_with(socket, SocketFlags::CLOEXEC) {
-                    Err(Errno::INTR) => {}
-                    other => break other.step(|| "wait for start")?,
-                }
-            };
-            *channel = Channel::new(connection);
+            *channel = Channel::new(accept_or_die(socket).step(|| "wait for start")?);
         }
         let process = self.spec.process.as_ref();
         process.ok_or_else(|| {
             Error::new("process: config.json has none, so there is nothing to start")
         })
+    }
+
+    /// `--group-add keep-groups` of podman: access by groups that have no name in the container.
+    fn keeps_groups(&self) -> bool {
+        self.spec
+            .annotations
+            .get(KEEP_GROUPS)
+            .is_some_and(|value| value == "1")
     }
 
     fn launch(&self, process: &Process, channel: &Channel) -> Error {
@@ -293,16 +299,59 @@ impl Init<'_> {
             personality: self.linux.personality.as_ref(),
             preserved_fds: self.preserved_fds,
             is_preset: self.namespaces.is_own(NamespaceKind::User),
+            keeps_groups: self.keeps_groups(),
             listen_fds: self.listen_fds,
         };
         launch.run(channel)
     }
 }
 
+/// Waits for `start`. A signal that would end a program ends the container: the kernel keeps those
+/// from the first process of a pid namespace unless they are waited for (pid_namespaces(7)).
+fn accept_or_die(socket: &OwnedFd) -> insula_sys::Result<OwnedFd> {
+    const HARMLESS: [Signal; 8] = [
+        Signal::CHILD,
+        Signal::CONT,
+        Signal::URG,
+        Signal::WINCH,
+        Signal::STOP,
+        Signal::TSTP,
+        Signal::TTIN,
+        Signal::TTOU,
+    ];
+    let signals = block_signals()?;
+    loop {
+        let mut fds = [
+            PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::IN),
+        ];
+        match poll(&mut fds, None) {
+            Err(Errno::INTR) => continue,
+            other => other?,
+        };
+        let is_asked = !fds[0].revents().is_empty();
+        while let Some(number) = signals.read()? {
+            if !HARMLESS.iter().any(|signal| signal.as_raw() == number) {
+                exit_now(128 + number);
+            }
+        }
+        if is_asked {
+            let connection = accept_with(socket, SocketFlags::CLOEXEC)?;
+            reset_signals();
+            return Ok(connection);
+        }
+    }
+}
+
 /// In a fresh user namespace a process has no identity that is mapped until it takes one.
-pub(crate) fn become_root() -> Result<()> {
+pub(crate) fn become_root(keeps_groups: bool) -> Result<()> {
     let (uid, gid) = (Uid::ROOT, Gid::ROOT);
-    match set_thread_groups(&[]) {
+    let dropped = if keeps_groups {
+        Ok(())
+    } else {
+        set_thread_groups(&[])
+    };
+    match dropped {
         // Where setgroups is denied the groups stay, unmapped and so of no use.
         Ok(()) | Err(Errno::PERM) => {}
         other => other.step(|| "drop the groups of the host")?,

@@ -57,6 +57,8 @@ pub(crate) struct Launch<'a> {
     /// Limits and scheduling were set from outside, by a runtime with more rights than a process
     /// in a user namespace has.
     pub(crate) is_preset: bool,
+    /// The program keeps the groups of the runtime's caller beside those it asks for.
+    pub(crate) keeps_groups: bool,
     /// Set as `LISTEN_PID`: the caller's sockets are passed on (sd_listen_fds(3)).
     pub(crate) listen_fds: u32,
 }
@@ -153,7 +155,9 @@ impl Launch<'_> {
         let gid = Gid::from_raw(user.gid);
         set_thread_res_gid(gid, gid, gid)
             .step(|| format!("process.user.gid: become group {}", user.gid))?;
-        self.set_groups()?;
+        if !self.keeps_groups {
+            self.set_groups()?;
+        }
         let uid = Uid::from_raw(user.uid);
         set_thread_res_uid(uid, uid, uid)
             .step(|| format!("process.user.uid: become user {}", user.uid))?;

@@ -39,6 +39,10 @@ impl Below {
         Ok(Self { controllers, path })
     }
 
+    pub(super) fn is_for_all(&self) -> bool {
+        self.controllers.is_empty()
+    }
+
     /// Version 2 has one cgroup for all controllers.
     pub(super) fn is_for(&self, hierarchy: &Hierarchy, is_unified: bool) -> bool {
         self.controllers.is_empty()

@@ -295,24 +295,37 @@ impl Cgroup {
         let may_be_absent = !self.location.path_given && self.location.rootless;
         let mut all = Vec::with_capacity(self.location.hierarchies.len());
         let mut present = Vec::with_capacity(self.location.hierarchies.len());
-        for (hierarchy, mut directory) in self.directories() {
+        let mut missing = None;
+        for (hierarchy, directory) in self.directories() {
             let mut chosen = below.iter().rev();
             let chosen = chosen.find(|one| one.is_for(hierarchy, is_unified));
-            if let Some(chosen) = chosen.filter(|chosen| !chosen.path.is_empty()) {
-                directory = directory.child(&chosen.path);
-            }
-            match open_to_join(&directory, hierarchy, true) {
+            let opened = match chosen.filter(|chosen| !chosen.path.is_empty()) {
+                None => open_to_join(&directory, hierarchy, true),
+                Some(chosen) => {
+                    let lower = open_to_join(&directory.child(&chosen.path), hierarchy, true);
+                    match lower {
+                        // Of a path for all, whoever made it may have made it in some only.
+                        Err(error)
+                            if error.errno() == Some(Errno::NOENT) && chosen.is_for_all() =>
+                        {
+                            if missing.is_none() {
+                                missing = Some(Err(error));
+                            }
+                            open_to_join(&directory, hierarchy, true)
+                        }
+                        other => {
+                            missing = Some(Ok(()));
+                            other
+                        }
+                    }
+                }
+            };
+            match opened {
                 Ok(opened) => {
                     all.push(opened);
                     present.push(hierarchy.clone());
                 }
                 Err(error) if may_be_absent && error.errno() == Some(Errno::NOENT) => {}
-                // Beside version 1 it has no controllers, and whoever made a cgroup below the
-                // container's by hand may not have made it there.
-                Err(error)
-                    if hierarchy.unified
-                        && !hierarchy.mount.is_empty()
-                        && error.errno() == Some(Errno::NOENT) => {}
                 // A plain directory among the mount points, as it was when the container was made.
                 Err(error)
                     if error.errno() == Some(Errno::NOENT)
@@ -320,6 +333,7 @@ impl Cgroup {
                 Err(error) => return Err(error),
             }
         }
+        missing.unwrap_or(Ok(()))?;
         self.join.clear();
         self.location.hierarchies = present;
         all.into_iter().for_each(|opened| self.keep(opened));

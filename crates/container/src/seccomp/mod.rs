@@ -133,8 +133,8 @@ fn check_notify(config: &Seccomp) -> Result<()> {
         // The starting process itself must write to its parent after the filter is loaded.
         if rule.names.iter().any(|name| name == "write") {
             return Err(Error::new(format!(
-                "linux.seccomp.syscalls[{index}] uses SCMP_ACT_NOTIFY for write, which would stop \
-                 the container before its listener is handed over"
+                "linux.seccomp.syscalls[{index}]: SCMP_ACT_NOTIFY cannot be used for the write \
+                 syscall: it would stop the container before its listener is handed over"
             )));
         }
     }

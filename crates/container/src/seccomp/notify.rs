@@ -27,7 +27,7 @@ pub const DESCRIPTOR_NAME: &str = "seccompFd";
 pub fn send_listener(path: &Path, listener: BorrowedFd<'_>, state_json: &str) -> Result<()> {
     let failed = || format!("send the seccomp listener to {}", path.display());
     let stream = UnixStream::connect(path)
-        .step(failed)
+        .step(|| format!("failed to connect with seccomp agent {}", path.display()))
         .map_err(|error| error.hint("is the agent of linux.seccomp.listenerPath running?"))?;
     let mut space = [MaybeUninit::uninit(); insula_sys::rustix::cmsg_space!(ScmRights(1))];
     let mut rights = SendAncillaryBuffer::new(&mut space);

@@ -87,7 +87,9 @@ fn flags_are_passed_on() {
         let text = format!(r#"{{"defaultAction":"SCMP_ACT_ALLOW","flags":[{list}]}}"#);
         compiled(&text).unwrap().flags
     };
-    assert_eq!(flags(""), kernel::FLAG_SPEC_ALLOW);
+    let unsaid = compiled(r#"{"defaultAction":"SCMP_ACT_ALLOW"}"#).unwrap();
+    assert_eq!(unsaid.flags, kernel::FLAG_SPEC_ALLOW);
+    assert_eq!(flags(""), 0);
     assert_eq!(flags(r#""SECCOMP_FILTER_FLAG_LOG""#), kernel::FLAG_LOG);
     let both = r#""SECCOMP_FILTER_FLAG_TSYNC","SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV""#;
     assert_eq!(flags(both), kernel::FLAG_TSYNC);

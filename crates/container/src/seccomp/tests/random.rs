@@ -111,7 +111,7 @@ impl Random {
             architectures: (0..self.below(5))
                 .map(|_| self.pick(&ARCHITECTURES))
                 .collect(),
-            flags: Vec::new(),
+            flags: None,
             listener_path: None,
             listener_metadata: None,
             syscalls,
@@ -232,7 +232,7 @@ fn far_jumps_are_bridged() {
         default_action: SeccompAction::Trap,
         default_errno_ret: None,
         architectures: vec![Name::X86, Name::X32, Name::Mips, Name::S390X],
-        flags: Vec::new(),
+        flags: None,
         listener_path: None,
         listener_metadata: None,
         syscalls: vec![

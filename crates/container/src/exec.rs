@@ -347,7 +347,16 @@ impl Joiner<'_> {
                 cpus.set(number);
             }
         }
-        sched_setaffinity(None, &cpus).step(step)
+        sched_setaffinity(None, &cpus).step(step)?;
+        crate::debug(|| {
+            let digits: String = mask
+                .iter()
+                .rev()
+                .map(|word| format!("{word:016x}"))
+                .collect();
+            format!("{field} CPU affinity: 0x{}", digits.trim_start_matches('0'))
+        });
+        Ok(())
     }
 
     fn launch(&self, channel: &Channel) -> Error {

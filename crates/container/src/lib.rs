@@ -60,7 +60,8 @@ pub fn set_debug_sink(sink: fn(&str)) {
     let _ = DEBUG.set(sink);
 }
 
-/// Tells of one step. Only in the runtime itself: the container's processes share its log file.
+/// Tells of one step. In a process of the container only as long as it is on the host's side: the
+/// log is a file of the host's.
 pub(crate) fn debug(text: impl FnOnce() -> String) {
     if let Some(sink) = DEBUG.get() {
         sink(&text());

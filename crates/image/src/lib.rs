@@ -17,6 +17,7 @@ mod change;
 mod config;
 mod decompress;
 mod digest;
+pub mod erofs;
 mod error;
 mod format;
 mod reference;

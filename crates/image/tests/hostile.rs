@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod archive;
+mod layer;
 
 use std::io::Cursor;
 use std::os::fd::AsFd;
@@ -59,7 +60,9 @@ impl Host {
     fn attack_with(&self, bytes: Vec<u8>, limits: Limits) -> Result<Image, String> {
         let before = snapshot(&self.outside());
         let names = names_in(self.directory.path());
-        let result = self.import(bytes, limits);
+        let result = self.import(bytes.clone(), limits.clone());
+        let verdict = result.as_ref().map(drop).map_err(String::clone);
+        layer::same_verdict(&bytes, &limits, &verdict);
         assert_eq!(snapshot(&self.outside()), before);
         assert_eq!(
             names_in(self.directory.path())

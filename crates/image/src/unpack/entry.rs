@@ -262,7 +262,7 @@ impl<R: BufRead> Unpacker<'_, R> {
 
 /// Attributes that would mean something else on this host than where they were made: overlayfs'
 /// own (they redirect a name to any other of the layers), and labels of another system's policy.
-fn is_foreign(name: &[u8]) -> bool {
+pub(crate) fn is_foreign(name: &[u8]) -> bool {
     name.starts_with(b"trusted.overlay.")
         || name.starts_with(b"user.overlay.")
         || name == b"security.selinux"

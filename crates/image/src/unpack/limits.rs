@@ -33,14 +33,14 @@ impl Default for Limits {
 }
 
 /// What is left of the limits.
-pub(super) struct Budget<'a> {
+pub(crate) struct Budget<'a> {
     limits: &'a Limits,
     entries: u64,
     pending_bytes: usize,
 }
 
 impl<'a> Budget<'a> {
-    pub(super) fn new(limits: &'a Limits) -> Self {
+    pub(crate) fn new(limits: &'a Limits) -> Self {
         Self {
             limits,
             entries: 0,
@@ -48,7 +48,7 @@ impl<'a> Budget<'a> {
         }
     }
 
-    pub(super) fn entry(&mut self) -> Result<()> {
+    pub(crate) fn entry(&mut self) -> Result<()> {
         self.entries += 1;
         if self.entries > self.limits.entries {
             return Err(over("entries", self.limits.entries));
@@ -56,14 +56,14 @@ impl<'a> Budget<'a> {
         Ok(())
     }
 
-    pub(super) fn file(&self, size: u64) -> Result<()> {
+    pub(crate) fn file(&self, size: u64) -> Result<()> {
         if size > self.limits.file_bytes {
             return Err(over("bytes in one file", self.limits.file_bytes));
         }
         Ok(())
     }
 
-    pub(super) fn pending(&mut self, bytes: usize) -> Result<()> {
+    pub(crate) fn pending(&mut self, bytes: usize) -> Result<()> {
         self.pending_bytes += bytes;
         if self.pending_bytes > self.limits.pending_bytes {
             let limit = self.limits.pending_bytes as u64;

@@ -21,9 +21,10 @@ use crate::decompress::Plain;
 use crate::error::{Context, Error, Result};
 use crate::tar::{Entry, EntryKind, Reader};
 
-use limits::Budget;
+pub(crate) use entry::is_foreign;
+pub(crate) use limits::Budget;
 pub use limits::Limits;
-use name::{CleanName, shown};
+pub(crate) use name::{CleanName, shown};
 use tree::Tree;
 
 /// What files named `.wh.*` in an archive mean.

@@ -7,7 +7,7 @@ const PATH_BYTES_MAX: usize = 4095;
 
 /// A relative path without empty, `.` and `..` components. Empty for the root.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct CleanName {
+pub(crate) struct CleanName {
     path: Vec<u8>,
     /// Where the last component starts.
     last: usize,
@@ -16,7 +16,7 @@ pub(super) struct CleanName {
 impl CleanName {
     /// Takes slashes from the front, and `..` together with the component before it. A name that
     /// leaves the root that way is refused, not bent: it is never an honest one.
-    pub(super) fn new(raw: &[u8], depth_max: usize) -> Result<Self> {
+    pub(crate) fn new(raw: &[u8], depth_max: usize) -> Result<Self> {
         if raw.is_empty() {
             return Err(Error::invalid("the name is empty"));
         }
@@ -53,35 +53,35 @@ impl CleanName {
         })
     }
 
-    pub(super) fn is_root(&self) -> bool {
+    pub(crate) fn is_root(&self) -> bool {
         self.path.is_empty()
     }
 
-    pub(super) fn path(&self) -> &[u8] {
+    pub(crate) fn path(&self) -> &[u8] {
         &self.path
     }
 
     /// Without the last component; empty when that is the root.
-    pub(super) fn parent(&self) -> &[u8] {
+    pub(crate) fn parent(&self) -> &[u8] {
         &self.path[..self.last.saturating_sub(1)]
     }
 
-    pub(super) fn last(&self) -> &[u8] {
+    pub(crate) fn last(&self) -> &[u8] {
         &self.path[self.last..]
     }
 
     /// What follows `.wh.` in the last component.
-    pub(super) fn whiteout(&self) -> Option<&[u8]> {
+    pub(crate) fn whiteout(&self) -> Option<&[u8]> {
         self.last().strip_prefix(b".wh.")
     }
 
-    pub(super) fn memory_bytes(&self) -> usize {
+    pub(crate) fn memory_bytes(&self) -> usize {
         self.path.len()
     }
 }
 
 /// A name as it may stand in a message: no control characters, not too long.
-pub(super) fn shown(name: &[u8]) -> String {
+pub(crate) fn shown(name: &[u8]) -> String {
     const LENGTH_MAX: usize = 200;
     let text = String::from_utf8_lossy(&name[..name.len().min(LENGTH_MAX)]);
     let mut shown: String = text

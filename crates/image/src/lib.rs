@@ -15,6 +15,7 @@
 
 mod change;
 mod config;
+pub mod containerfile;
 mod decompress;
 mod digest;
 pub mod erofs;

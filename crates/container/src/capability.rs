@@ -85,11 +85,16 @@ impl Sets {
         if !unknown.is_empty() {
             crate::warn(&ignored(&unknown.join(" ")));
         }
-        for name in names(sets.ambient & !(sets.permitted & sets.inheritable)) {
-            crate::warn(&Error::new(format!(
-                "process.capabilities.ambient: can't raise ambient capability {name}: it is not \
-                 both permitted and inheritable"
-            )));
+        let vain = sets.ambient & !(sets.permitted & sets.inheritable);
+        if vain != 0 {
+            crate::note(|| {
+                let names: Vec<_> = names(vain).collect();
+                Error::new(format!(
+                    "process.capabilities.ambient: can't raise ambient capability {}: not both \
+                     permitted and inheritable",
+                    names.join(", ")
+                ))
+            });
         }
         sets
     }

@@ -36,8 +36,12 @@ use crate::seccomp::Filter;
 use crate::spec::{MemoryPolicy, Personality, Process};
 
 /// Makes sure that no container gets hold of the host's binary: either the kernel can make this
-/// program vanish before the container's starts, or this program runs from a copy.
-pub(crate) fn protect_program() -> Result<()> {
+/// program vanish before the container's starts, or this program runs from a copy. A program that
+/// runs containers in children of its own calls it first: to become a copy it starts anew.
+///
+/// # Errors
+/// This program cannot be copied or started again.
+pub fn protect_program() -> Result<()> {
     if last_mile::is_available() {
         return Ok(());
     }

@@ -41,6 +41,7 @@ mod user_namespace;
 pub use container::Container;
 pub use error::{Error, Result};
 pub use exec::ExecOptions;
+pub use launch::protect_program;
 pub use runtime::{CreateOptions, Runtime, Source};
 
 use std::sync::OnceLock;
@@ -65,6 +66,19 @@ pub fn set_debug_sink(sink: fn(&str)) {
 pub(crate) fn debug(text: impl FnOnce() -> String) {
     if let Some(sink) = DEBUG.get() {
         sink(&text());
+    }
+}
+
+static NOTE: OnceLock<fn(&Error)> = OnceLock::new();
+
+/// Where warnings go that engines' own templates cause at every start: a log, not a terminal.
+pub fn set_note_sink(sink: fn(&Error)) {
+    let _ = NOTE.set(sink);
+}
+
+pub(crate) fn note(warning: impl FnOnce() -> Error) {
+    if let Some(sink) = NOTE.get() {
+        sink(&warning());
     }
 }
 

@@ -12,6 +12,7 @@ pub mod bpf;
 mod call;
 pub mod descriptor;
 pub mod entry;
+pub mod erofs;
 pub mod interface;
 pub mod last_mile;
 pub mod mount;

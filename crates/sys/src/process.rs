@@ -246,7 +246,8 @@ pub fn reset_signals() {
     unblock_signals();
 }
 
-fn unblock_signals() {
+/// Undoes [`block_signals`] for the calling thread.
+pub fn unblock_signals() {
     // SAFETY: an all-zero set is the empty set; both pointers are valid or null.
     unsafe {
         let empty: libc::sigset_t = std::mem::zeroed();

@@ -32,7 +32,7 @@ use crate::mount::{
 use crate::spec::Spec;
 use crate::sysctl;
 
-pub use overlay::Overlay;
+pub use overlay::{Lower, Overlay, mount_changes, mount_union};
 use tree::{Leaf, Tree, relative};
 
 /// What `config.json` does not say about the file system, or not in one place. A namespace counts
@@ -271,7 +271,7 @@ impl Prepared {
     fn mount_root(&self) -> Result<OwnedFd> {
         let rootfs = &self.around.rootfs;
         let tree = match &self.overlay {
-            Some(overlay) => overlay::mount(overlay)?,
+            Some(overlay) => overlay::mount(overlay, rootfs)?,
             None => {
                 let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
                 open_tree(CWD, rootfs, flags | OpenTreeFlags::AT_RECURSIVE)

@@ -2,22 +2,32 @@
 //! left behind by a runtime that is killed.
 
 use std::ffi::OsString;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
+use insula_sys::rustix::fs::CWD;
 use insula_sys::rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag,
-    fsconfig_set_string, fsmount, fsopen,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, fsconfig_create, fsconfig_set_flag,
+    fsconfig_set_string, fsmount, fsopen, move_mount,
 };
 
 use crate::error::{Context, Result};
+
+/// A lower layer.
+#[derive(Debug, Clone)]
+pub enum Lower {
+    Directory(PathBuf),
+    /// The root of a mount that is attached nowhere.
+    Mount(Rc<OwnedFd>),
+}
 
 /// The layers of an overlay file system.
 #[derive(Debug, Clone)]
 pub struct Overlay {
     /// From the uppermost to the lowest.
-    pub lower: Vec<PathBuf>,
+    pub lower: Vec<Lower>,
     pub upper: PathBuf,
     pub work: PathBuf,
     /// Never sync the upper layer: for containers that are thrown away.
@@ -26,15 +36,84 @@ pub struct Overlay {
 
 /// A detached overlay mount. Layers go in one by one, or, before kernel 6.8, as one escaped string.
 /// Before 6.5 any option is taken as it comes and refused when all are there, so the whole is tried
-/// again; a failure with another reason comes again, too.
-pub(super) fn mount(overlay: &Overlay) -> Result<OwnedFd> {
-    let context = create(overlay, Form::OneByOne).or_else(|_| create(overlay, Form::Joined))?;
+/// again; a failure with another reason comes again, too. Before 6.15 a layer that is a mount must
+/// be attached somewhere: `place`, in this mount namespace, which the root then covers.
+pub(super) fn mount(overlay: &Overlay, place: &Path) -> Result<OwnedFd> {
+    match mount_with(overlay, &[]) {
+        Err(_) if overlay.lower.iter().any(Lower::is_mount) => {
+            let mut lower = overlay.lower.iter();
+            lower.try_for_each(|lower| lower.attach(place))?;
+            mount_with(overlay, &[])
+        }
+        other => other,
+    }
+}
+
+/// A detached overlay mount whose upper layer says everything that an archive of a layer can say
+/// and nothing else: no renamed directories, no files without their content.
+///
+/// # Errors
+/// As mounting an overlay.
+pub fn mount_changes(overlay: &Overlay) -> Result<OwnedFd> {
+    let off = |name| (name, "off");
+    mount_with(overlay, &["redirect_dir", "metacopy", "index"].map(off))
+}
+
+/// A detached, read-only mount of layers, from the uppermost to the lowest. The kernel wants two or
+/// more; one is a directory of its own already.
+///
+/// # Errors
+/// As mounting an overlay.
+pub fn mount_union(lower: &[PathBuf]) -> Result<OwnedFd> {
+    let step = || "mount layers to read them";
+    let create = |form| -> Result<OwnedFd> {
+        let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).step(step)?;
+        set_lower(&context, lower, form)?;
+        fsconfig_create(&context).step(step)?;
+        Ok(context)
+    };
+    let context = create(Form::OneByOne).or_else(|_| create(Form::Joined))?;
+    let flags = (
+        FsMountFlags::FSMOUNT_CLOEXEC,
+        MountAttrFlags::MOUNT_ATTR_RDONLY,
+    );
+    fsmount(&context, flags.0, flags.1).step(step)
+}
+
+fn mount_with(overlay: &Overlay, options: &[(&str, &str)]) -> Result<OwnedFd> {
+    let lower: Vec<PathBuf> = overlay.lower.iter().map(Lower::path).collect();
+    let create = |form| create(overlay, &lower, options, form);
+    let context = create(Form::OneByOne).or_else(|_| create(Form::Joined))?;
     fsmount(
         &context,
         FsMountFlags::FSMOUNT_CLOEXEC,
         MountAttrFlags::empty(),
     )
     .step(|| "mount the layers of the root directory")
+}
+
+impl Lower {
+    fn is_mount(&self) -> bool {
+        matches!(self, Self::Mount(_))
+    }
+
+    /// The host's `/proc` is still in reach, and leads to the mount wherever it is attached.
+    fn path(&self) -> PathBuf {
+        match self {
+            Self::Directory(path) => path.clone(),
+            Self::Mount(root) => PathBuf::from(format!("/proc/self/fd/{}", root.as_raw_fd())),
+        }
+    }
+
+    /// Several mounts may lie on top of each other: they are reached by their descriptors.
+    fn attach(&self, place: &Path) -> Result<()> {
+        let Self::Mount(root) = self else {
+            return Ok(());
+        };
+        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+        move_mount(root, "", CWD, place, flags)
+            .step(|| format!("attach a layer to {}", place.display()))
+    }
 }
 
 /// How the lower layers are given.
@@ -45,25 +124,41 @@ enum Form {
 }
 
 /// A file system that is ready to be mounted.
-fn create(overlay: &Overlay, form: Form) -> Result<OwnedFd> {
+fn create(
+    overlay: &Overlay,
+    lower: &[PathBuf],
+    options: &[(&str, &str)],
+    form: Form,
+) -> Result<OwnedFd> {
     let step = || "mount the layers of the root directory";
     let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).step(step)?;
     let set = |key: &str, path: &Path| {
         fsconfig_set_string(&context, key, path)
             .step(|| format!("overlay option {key}={}", path.display()))
     };
-    let mut lower = overlay.lower.iter();
-    match form {
-        Form::OneByOne => lower.try_for_each(|path| set("lowerdir+", path))?,
-        Form::Joined => set("lowerdir", &joined_layers(&overlay.lower))?,
-    }
+    set_lower(&context, lower, form)?;
     set("upperdir", &overlay.upper)?;
     set("workdir", &overlay.work)?;
+    for (key, value) in options {
+        fsconfig_set_string(&context, *key, *value)
+            .step(|| format!("overlay option {key}={value}"))?;
+    }
     if overlay.volatile {
         fsconfig_set_flag(&context, "volatile").step(|| "overlay option volatile")?;
     }
     fsconfig_create(&context).step(step)?;
     Ok(context)
+}
+
+fn set_lower(context: &OwnedFd, lower: &[PathBuf], form: Form) -> Result<()> {
+    let set = |key: &str, path: &Path| {
+        fsconfig_set_string(context, key, path)
+            .step(|| format!("overlay option {key}={}", path.display()))
+    };
+    match form {
+        Form::OneByOne => lower.iter().try_for_each(|path| set("lowerdir+", path)),
+        Form::Joined => set("lowerdir", &joined_layers(lower)),
+    }
 }
 
 /// The value of `lowerdir`: joined by colons, with colons and backslashes of names escaped.

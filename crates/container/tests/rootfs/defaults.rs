@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use insula_container::rootfs::Overlay;
+use insula_container::rootfs::{Lower, Overlay};
 use insula_sys::mount::{flag, mount};
 use insula_sys::process::{CLONE_NEWNS, unshare};
 use serde_json::json;
@@ -325,7 +325,9 @@ fn overlay() -> Outcome {
     }
     fs::remove_file(bundle.path("work/d")).unwrap();
     bundle.overlay = Some(Overlay {
-        lower: vec![bundle.path("middle"), bundle.path("low:er")],
+        lower: ["middle", "low:er"]
+            .map(|name| Lower::Directory(bundle.path(name)))
+            .to_vec(),
         upper: bundle.path("upper"),
         work: bundle.path("work"),
         volatile: true,

@@ -26,11 +26,16 @@ pub(crate) fn send_messages_to(log: &Log) {
                 }
             });
         }
-        insula_container::set_warning_sink(|warning| {
-            if let Some(log) = LOG.get() {
-                log.write(Level::Warning, &warning.chain(), warning.hint_text());
-            }
-        });
+        insula_container::set_warning_sink(tell);
+        if log.has_file() {
+            insula_container::set_note_sink(tell);
+        }
+    }
+}
+
+fn tell(warning: &insula_container::Error) {
+    if let Some(log) = LOG.get() {
+        log.write(Level::Warning, &warning.chain(), warning.hint_text());
     }
 }
 

@@ -73,6 +73,11 @@ impl Log {
         Ok(Self { file, json, level })
     }
 
+    /// Whether messages go to a file.
+    pub(crate) fn has_file(&self) -> bool {
+        self.file.is_some()
+    }
+
     /// Whether messages of the level are written at all.
     pub(crate) fn takes(&self, level: Level) -> bool {
         level <= self.level

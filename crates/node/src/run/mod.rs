@@ -27,7 +27,7 @@ mod workspace;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use insula_container::error::{Context, Error, Kind, Result};
-use insula_container::rootfs::Overlay;
+use insula_container::rootfs::{Lower, Overlay};
 use insula_container::{CreateOptions, Runtime, Source};
 use insula_image::{Image, Store};
 use insula_sys::process::block_signals;
@@ -101,8 +101,8 @@ fn run_in(options: &RunOptions, image: &Image, workspace: &Workspace) -> Result<
     let id = &workspace.record.id;
     let hostname = hostname(options, id);
     let spec = spec::build(options, image, &hostname)?;
-    let lower: Vec<_> = image.layers.iter().rev().cloned().collect();
-    workspace.make_layer(&lower, &network_files::make(options.network, &hostname))?;
+    let paths: Vec<_> = image.layers.iter().rev().cloned().collect();
+    workspace.make_layer(&paths, &network_files::make(options.network, &hostname))?;
     if !options.interactive {
         let nothing = open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
             .step(|| "open /dev/null")?;
@@ -111,7 +111,7 @@ fn run_in(options: &RunOptions, image: &Image, workspace: &Workspace) -> Result<
     let mut create = CreateOptions::new(id, &workspace.path);
     create.source = Source::Memory(Box::new(spec));
     create.overlay = Some(Overlay {
-        lower,
+        lower: paths.into_iter().map(Lower::Directory).collect(),
         upper: workspace.path.join("upper"),
         work: workspace.path.join("work"),
         volatile: options.remove,

@@ -29,12 +29,16 @@ pub(crate) struct Course {
     pub(crate) crun: Program,
     pub(crate) runc: Program,
     pub(crate) podman: Program,
+    pub(crate) buildah: Program,
     pub(crate) floor: Program,
     pub(crate) profile: PathBuf,
     pub(crate) runs: usize,
     /// The bundle of `/bin/true`.
     pub(crate) plain: String,
     pub(crate) rootfs: String,
+    /// Where more peers are, by name.
+    pub(crate) peers: PathBuf,
+    pub(crate) native: PathBuf,
     peak: PathBuf,
     directory: PathBuf,
     names: AtomicU64,
@@ -76,6 +80,7 @@ impl Course {
             crun: options.crun.clone(),
             runc: options.runc.clone(),
             podman: options.podman.clone(),
+            buildah: options.buildah.clone(),
             floor: Program::new(&[options.native.join("floor").as_os_str()]),
             profile: options.profile.clone(),
             runs: options.runs,
@@ -84,6 +89,8 @@ impl Course {
                 .to_str()
                 .context("the temporary directory is not UTF-8")?
                 .to_owned(),
+            peers: options.peers.clone(),
+            native: options.native.clone(),
             peak: options.native.join("peak"),
             directory,
             names: AtomicU64::new(0),
@@ -110,9 +117,32 @@ impl Course {
         )
     }
 
-    /// `program`, started by the small process that reports its peak memory.
-    pub(crate) fn peak_of(&self, program: &Program) -> Program {
-        program.after(&self.peak)
+    /// The peak memory of one run of `program`.
+    ///
+    /// # Errors
+    /// It fails.
+    pub(crate) fn peak_mib(&self, program: &Program, arguments: &[&str]) -> Result<f64> {
+        let said = program.after(&self.peak).output(arguments)?;
+        let line = said.lines().find_map(|line| line.strip_prefix("peak-kib "));
+        let kib = line.and_then(|line| line.split(' ').next());
+        let kib: f64 = kib.context("no peak-kib line")?.parse()?;
+        Ok(kib / 1024.0)
+    }
+
+    pub(crate) fn skopeo(&self) -> Program {
+        Program::new(&[self.peers.join("skopeo").as_os_str()])
+    }
+
+    pub(crate) fn umoci(&self) -> Program {
+        Program::new(&[self.peers.join("umoci").as_os_str()])
+    }
+
+    /// An empty directory. It goes with the course.
+    pub(crate) fn fresh_directory(&self, name: &str) -> Result<PathBuf> {
+        let number = self.names.fetch_add(1, Ordering::Relaxed);
+        let path = self.directory.join(format!("{name}-{number}"));
+        fs::create_dir_all(&path).with_context(|| format!("make {}", path.display()))?;
+        Ok(path)
     }
 
     /// The root file system as a tar archive.

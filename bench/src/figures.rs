@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use serde_json::json;
 
+use crate::build;
 use crate::course::{Course, interleave, lifecycle};
+use crate::images;
 use crate::launch::Program;
 use crate::profile;
 use crate::report::{Bar, Figure, Row};
@@ -22,7 +24,7 @@ pub(crate) struct Entry {
     pub(crate) measure: fn(&Course, Entry) -> Vec<Row>,
 }
 
-const fn entry(
+pub(crate) const fn entry(
     name: &'static str,
     peer: &'static str,
     bar: Bar,
@@ -45,7 +47,7 @@ pub(crate) fn list(host: bool) -> Vec<Entry> {
             entry("oci run true (host)", "runc", None, run_runc),
         ];
     }
-    vec![
+    let mut entries = vec![
         entry("oci run true", "crun", RatioAtMost(0.5), run_crun),
         entry("oci run true", "floor", RatioAtMost(1.5), run_floor),
         entry("oci run true", "runc", None, run_runc),
@@ -83,11 +85,14 @@ pub(crate) fn list(host: bool) -> Vec<Entry> {
             RatioAtMost(0.1),
             image_podman,
         ),
-    ]
+    ];
+    entries.extend(build::list());
+    entries.extend(images::list());
+    entries
 }
 
 /// One row for wall time and one for processor time, of two contestants run in turn.
-fn two_rows(entry: Entry, cpu_bar: Bar, measured: Result<(Sample, Sample)>) -> Vec<Row> {
+pub(crate) fn two_rows(entry: Entry, cpu_bar: Bar, measured: Result<(Sample, Sample)>) -> Vec<Row> {
     let (ours, peer) = match measured {
         Ok(samples) => samples,
         Err(error) => return vec![Row::failed(entry.name, entry.peer, entry.bar, &error)],
@@ -224,16 +229,9 @@ fn peak_memory(course: &Course, entry: Entry) -> Vec<Row> {
         let mut most = 0.0_f64;
         for _ in 0..10 {
             let id = course.fresh_id();
-            let said = course
-                .peak_of(program)
-                .output(&["run", "--bundle", &bundle, &id])?;
-            let line = said.lines().find_map(|line| line.strip_prefix("peak-kib "));
-            let kib = line
-                .and_then(|line| line.split(' ').next())
-                .context("no peak-kib line")?;
-            most = most.max(kib.parse()?);
+            most = most.max(course.peak_mib(program, &["run", "--bundle", &bundle, &id])?);
         }
-        Ok(Figure::plain(most / 1024.0))
+        Ok(Figure::plain(most))
     };
     match (of(&course.runtime), of(&course.crun)) {
         (Ok(ours), peer) => vec![Row {

@@ -36,6 +36,13 @@ impl Program {
         }
     }
 
+    /// The same, with arguments that it always gets.
+    pub(crate) fn with(&self, arguments: &[&str]) -> Self {
+        let mut words = self.words.clone();
+        words.extend(arguments.iter().map(OsString::from));
+        Self { words }
+    }
+
     /// The same, started by `starter`, which searches no path.
     pub(crate) fn after(&self, starter: &Path) -> Self {
         let mut words = vec![OsString::from(starter), OsString::from(self.path())];

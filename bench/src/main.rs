@@ -7,9 +7,11 @@
 //!
 //! Start at [`measure_all`], then `figures.rs`.
 
+mod build;
 mod bundle;
 mod course;
 mod figures;
+mod images;
 mod launch;
 mod machine;
 mod options;
@@ -45,6 +47,7 @@ fn measure_all(options: &Options) -> Result<()> {
         ("crun", &options.crun),
         ("runc", &options.runc),
         ("podman", &options.podman),
+        ("buildah", &options.buildah),
     ]);
     for (name, value) in &machine {
         writeln!(out, "{name:<16} {value}")?;

@@ -7,7 +7,8 @@ use anyhow::{Context as _, Result, bail};
 use crate::launch::Program;
 
 const USAGE: &str = "usage: insula-bench [--insula PROGRAM] [--crun PATH] [--runc PATH] \
-    [--podman PATH] [--native DIRECTORY] [--busybox PATH] [--profile SECCOMP.json] [--runs N] \
+    [--podman PATH] [--buildah PATH] [--native DIRECTORY] [--busybox PATH] [--peers DIRECTORY] \
+    [--profile SECCOMP.json] [--runs N] \
     [--only PART-OF-A-NAME] [--host] [--json FILE] [--soak STARTS]";
 
 #[derive(Debug)]
@@ -19,9 +20,12 @@ pub(crate) struct Options {
     pub(crate) crun: Program,
     pub(crate) runc: Program,
     pub(crate) podman: Program,
+    pub(crate) buildah: Program,
     /// Where `floor`, `peak` and `smallest` are.
     pub(crate) native: PathBuf,
     pub(crate) busybox: PathBuf,
+    /// Where `docker-registry`, `skopeo` and `umoci` are.
+    pub(crate) peers: PathBuf,
     pub(crate) profile: PathBuf,
     /// Of each contestant; slow figures take a part of it.
     pub(crate) runs: usize,
@@ -43,8 +47,10 @@ impl Options {
             crun: Program::parse("target/peers/bin/crun"),
             runc: Program::parse("target/peers/bin/runc"),
             podman: Program::parse("target/peers/bin/podman"),
+            buildah: Program::parse("target/peers/bin/buildah"),
             native: "target/bench".into(),
             busybox: "target/peers/bin/busybox".into(),
+            peers: "target/peers/bin".into(),
             profile: "target/peers/root/usr/share/containers/seccomp.json".into(),
             runs: 200,
             only: None,
@@ -75,7 +81,9 @@ impl Options {
             "--crun" => self.crun = Program::parse(value),
             "--runc" => self.runc = Program::parse(value),
             "--podman" => self.podman = Program::parse(value),
+            "--buildah" => self.buildah = Program::parse(value),
             "--native" => self.native = value.into(),
+            "--peers" => self.peers = value.into(),
             "--busybox" => self.busybox = value.into(),
             "--profile" => self.profile = value.into(),
             "--runs" => self.runs = value.parse().context("--runs takes a number")?,

@@ -10,9 +10,11 @@ use serde_json::Value;
 
 use crate::digest::Digest;
 
-pub(crate) const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
-pub(crate) const CONFIG_TYPE: &str = "application/vnd.oci.image.config.v1+json";
-pub(crate) const LAYER_TYPE: &str = "application/vnd.oci.image.layer.v1.tar";
+pub const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
+pub const CONFIG_TYPE: &str = "application/vnd.oci.image.config.v1+json";
+pub const LAYER_TYPE: &str = "application/vnd.oci.image.layer.v1.tar";
+pub const LAYER_GZIP_TYPE: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+pub const LAYER_ZSTD_TYPE: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
 
 /// Reads `null` as the type's default, as every Go producer assumes.
 fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
@@ -136,7 +138,8 @@ pub struct Descriptor {
 }
 
 impl Descriptor {
-    pub(crate) fn new(media_type: &str, digest: Digest, size: u64) -> Self {
+    #[must_use]
+    pub fn new(media_type: &str, digest: Digest, size: u64) -> Self {
         Self {
             media_type: media_type.to_owned(),
             digest,

@@ -1,6 +1,6 @@
 //! Finds out how a stream is compressed by its first bytes, and takes the compression off.
 
-use std::io::{self, BufReader, Chain, Cursor, Read};
+use std::io::{self, BufReader, Cursor, Read};
 
 use flate2::bufread::MultiGzDecoder;
 
@@ -11,7 +11,46 @@ const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 const INPUT_BUFFER_BYTES: usize = 256 << 10;
 const MAGIC_BYTES: usize = 6;
 
-type Input = Counted<Chain<Cursor<Vec<u8>>, Box<dyn Read + Send>>>;
+type Input = Counted<Box<dyn Read + Send>>;
+
+/// How a stream is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Compression {
+    None,
+    Gzip,
+    Zstd,
+}
+
+impl Compression {
+    /// Reads the first bytes of `input` and gives the whole of it back.
+    ///
+    /// # Errors
+    /// The input cannot be read, or has a compression that is known but not supported.
+    pub(crate) fn detect(mut input: Box<dyn Read + Send>) -> Result<(Self, Box<dyn Read + Send>)> {
+        let mut magic = Vec::with_capacity(MAGIC_BYTES);
+        input
+            .by_ref()
+            .take(MAGIC_BYTES as u64)
+            .read_to_end(&mut magic)
+            .step(|| "read the archive")?;
+        let unsupported = |name: &str, tool: &str| {
+            Err(
+                Error::invalid(format!("the archive is compressed with {name}"))
+                    .hint(format!("pipe it: {tool} -dc FILE | insula image import -")),
+            )
+        };
+        let compression = match magic.as_slice() {
+            [0x1f, 0x8b, 0x08, ..] => Self::Gzip,
+            // A frame, or a skippable frame in front of one.
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Zstd,
+            [0xfd, b'7', b'z', b'X', b'Z', 0] => return unsupported("xz", "xz"),
+            [b'B', b'Z', b'h', ..] => return unsupported("bzip2", "bzip2"),
+            [0x04, 0x22, 0x4d, 0x18, ..] => return unsupported("lz4", "lz4"),
+            _ => Self::None,
+        };
+        Ok((compression, Box::new(Cursor::new(magic).chain(input))))
+    }
+}
 
 /// The stream without its compression.
 pub(crate) enum Plain {
@@ -25,30 +64,15 @@ impl Plain {
     ///
     /// # Errors
     /// The input cannot be read, or has a compression that is known but not supported.
-    pub(crate) fn detect(mut input: Box<dyn Read + Send>) -> Result<Self> {
-        let mut magic = Vec::with_capacity(MAGIC_BYTES);
-        input
-            .by_ref()
-            .take(MAGIC_BYTES as u64)
-            .read_to_end(&mut magic)
-            .step(|| "read the archive")?;
-        let unsupported = |name: &str, tool: &str| {
-            Err(
-                Error::invalid(format!("the archive is compressed with {name}"))
-                    .hint(format!("pipe it: {tool} -dc FILE | insula image import -")),
-            )
-        };
-        let kind = magic.clone();
-        let input = Counted {
-            inner: Cursor::new(magic).chain(input),
-            count: 0,
-        };
-        match kind.as_slice() {
-            [0x1f, 0x8b, 0x08, ..] => Ok(Self::Gzip(Box::new(MultiGzDecoder::new(
+    pub(crate) fn detect(input: Box<dyn Read + Send>) -> Result<Self> {
+        let (compression, inner) = Compression::detect(input)?;
+        let input = Counted { inner, count: 0 };
+        match compression {
+            Compression::None => Ok(Self::Stored(input)),
+            Compression::Gzip => Ok(Self::Gzip(Box::new(MultiGzDecoder::new(
                 BufReader::with_capacity(INPUT_BUFFER_BYTES, input),
             )))),
-            // A frame, or a skippable frame in front of one.
-            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => {
+            Compression::Zstd => {
                 let reader = BufReader::with_capacity(INPUT_BUFFER_BYTES, input);
                 let mut decoder = zstd::stream::read::Decoder::with_buffer(reader)
                     .step(|| "start the zstd decoder")?;
@@ -57,10 +81,6 @@ impl Plain {
                     .step(|| "limit the zstd decoder's memory")?;
                 Ok(Self::Zstd(decoder))
             }
-            [0xfd, b'7', b'z', b'X', b'Z', 0] => unsupported("xz", "xz"),
-            [b'B', b'Z', b'h', ..] => unsupported("bzip2", "bzip2"),
-            [0x04, 0x22, 0x4d, 0x18, ..] => unsupported("lz4", "lz4"),
-            _ => Ok(Self::Stored(input)),
         }
     }
 

@@ -56,15 +56,16 @@ fn nibble(digit: u8) -> Option<u8> {
 }
 
 /// Digests what passes through.
-#[derive(Default)]
-pub(crate) struct Hasher(sha2::Sha256);
+#[derive(Clone, Debug, Default)]
+pub struct Hasher(sha2::Sha256);
 
 impl Hasher {
-    pub(crate) fn update(&mut self, content: &[u8]) {
+    pub fn update(&mut self, content: &[u8]) {
         self.0.update(content);
     }
 
-    pub(crate) fn finish(self) -> Digest {
+    #[must_use]
+    pub fn finish(self) -> Digest {
         Digest(self.0.finalize().into())
     }
 }

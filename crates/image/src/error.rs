@@ -15,8 +15,17 @@ pub enum Kind {
     Ambiguous,
     /// A container needs it.
     InUse,
+    /// A registry wants other credentials, or none of this user's suffice.
+    Denied,
+    /// A registry cannot be reached or does not answer.
+    Unreachable,
+    /// Ended by the user.
+    Cancelled,
     /// What the user gave is malformed: a name, an archive, an option.
     Invalid,
+    /// The source of a transfer failed on the way. What has come is kept: the next attempt goes on
+    /// from there.
+    Transfer,
     /// The system refused: permission, space, input and output.
     System,
 }
@@ -45,6 +54,13 @@ impl Error {
         Self::new(Kind::Invalid, step)
     }
 
+    /// Says of which kind it is, whatever its cause was.
+    #[must_use]
+    pub fn of_kind(mut self, kind: Kind) -> Self {
+        self.kind = kind;
+        self
+    }
+
     /// Adds what the user can do about it.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<Cow<'static, str>>) -> Self {
@@ -55,6 +71,33 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// Whether a file or an image was not there.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        let source = self.source.as_deref();
+        let source = source.and_then(|source| source.downcast_ref::<std::io::Error>());
+        self.kind == Kind::NotFound
+            || source.is_some_and(|source| source.kind() == std::io::ErrorKind::NotFound)
+    }
+
+    /// Whether the disk, or this user's share of it, is full.
+    #[must_use]
+    pub fn is_storage_full(&self) -> bool {
+        let mut cause: Option<&(dyn StdError + 'static)> = Some(self);
+        while let Some(error) = cause {
+            if let Some(error) = error.downcast_ref::<std::io::Error>()
+                && matches!(
+                    error.kind(),
+                    std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
+                )
+            {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
     }
 
     /// The hint of this error or of the first of its causes that has one.
@@ -104,9 +147,14 @@ impl<T> Context<T> for std::io::Result<T> {
     fn step<S: Into<Cow<'static, str>>>(self, step: impl FnOnce() -> S) -> Result<T> {
         self.map_err(|source| {
             let hint = hint_for(&source);
+            // Only decoders say so, of what they were given.
+            let kind = match source.kind() {
+                std::io::ErrorKind::InvalidData => Kind::Invalid,
+                _ => Kind::System,
+            };
             Error {
                 step: step().into(),
-                kind: Kind::System,
+                kind,
                 hint,
                 source: Some(Box::new(source)),
             }

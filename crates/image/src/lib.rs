@@ -1,18 +1,19 @@
 //! OCI images on this host: import, store, resolve, remove.
 //!
 //! ```text
-//!  file, stdin ──decompress──┐                         ┌─▶ layers/sha256/<diff id>/fs
-//!  directory ──archive──────▶├─▶ hash ─▶ parse, unpack ┤
-//!                            └─ one thread ─┴─ another ┴─▶ blobs/, catalog.json
+//!  registry, archive ──▶ spool, inflate, digest ─┬─▶ layers/sha256/<diff id>, ready to mount
+//!  directory ─────────▶ archive, compress, digest┴─▶ blobs/sha256/<digest>, as transferred
 //! ```
 //!
-//! An archive is read once: the digest and the unpacked tree come out of the same pass. Everything
-//! is made in a staging directory and becomes visible by a rename, so a crash, a full disk or a
-//! hostile archive leaves nothing half-made.
+//! An archive is read once: its digests, the copy that is kept and the layer come out of the same
+//! pass. Everything is made in a staging directory and becomes visible by a rename, so a crash, a
+//! full disk or a hostile archive leaves nothing half-made.
 //!
-//! Start reading at [`Store`]; what protects the host from an archive is in `unpack/tree.rs`.
-//! Layers are kept unpacked only: an image cannot be written back as the archive it came from.
+//! Start reading at [`Store`]; an image comes in by a [`Transaction`]. What protects the host from
+//! an archive is in `unpack/tree.rs`.
 
+mod archive;
+mod build_cache;
 mod change;
 mod config;
 pub mod containerfile;
@@ -21,7 +22,10 @@ mod digest;
 pub mod erofs;
 mod error;
 mod format;
+mod layer;
 mod reference;
+pub mod registry;
+mod sniff;
 mod store;
 mod stream;
 mod tar;
@@ -29,13 +33,23 @@ mod timestamp;
 mod unpack;
 mod user;
 
+pub use archive::{ExportFormat, Exported, ImportFormat};
+pub use build_cache::{BuildCache, CachedLayer, CachedStep};
 pub use change::apply_change;
-pub use config::{Config, Descriptor, History, ImageConfig, Manifest, RootFs};
-pub use digest::Digest;
-pub use error::{Error, Kind, Result};
-pub use reference::Reference;
-pub use store::{
-    Image, ImportOptions, Imported, PruneScope, Pruned, Removed, Source, Store, StoreLock, Summary,
+pub use config::{
+    CONFIG_TYPE, Config, Descriptor, History, ImageConfig, LAYER_GZIP_TYPE, LAYER_TYPE,
+    LAYER_ZSTD_TYPE, MANIFEST_TYPE, Manifest, RootFs,
 };
+pub use digest::{Digest, Hasher};
+pub use error::{Error, Kind, Result};
+pub use layer::{FormChoice, Layer, LayerForm, PlaceInfo, UnionView};
+pub use reference::Reference;
+pub use sniff::is_archive;
+pub use store::{
+    AddedLayer, Claim, Committed, DOCUMENT_BYTES_MAX, Damage, DamagedPart, Image, ImportOptions,
+    Imported, LAYERS_MAX, MountedImage, PendingLayer, PruneScope, Pruned, Removed, Source, Store,
+    StoreLock, Summary, Transaction, TransactionOptions, Usage, Verified, disk_bytes,
+};
+pub use timestamp::rfc3339;
 pub use unpack::{Limits, UnpackOptions, Unpacked, Whiteouts, unpack_archive};
 pub use user::{ResolvedUser, read_database, read_user, resolve_user};

@@ -27,6 +27,73 @@ impl Reference {
         &self.name
     }
 
+    /// The registry, with its port, where the name has one: `localhost:5000`.
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        let (host, _) = self.name.split_once('/')?;
+        is_host(host).then_some(host)
+    }
+
+    /// The name without its registry.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        match self.name.split_once('/') {
+            Some((host, path)) if is_host(host) => path,
+            _ => &self.name,
+        }
+    }
+
+    /// The same tag and digest of another name.
+    ///
+    /// # Errors
+    /// `name` is malformed.
+    pub fn with_name(&self, name: &str) -> Result<Self> {
+        let named: Self = name.parse()?;
+        let is_bare = named.digest.is_none() && !name[named.name.len()..].starts_with(':');
+        if !is_bare {
+            return Err(Error::invalid(format!(
+                "`{name}` is not a name without tag and digest"
+            )));
+        }
+        Ok(Self {
+            name: named.name,
+            tag: self.tag.clone(),
+            digest: self.digest,
+        })
+    }
+
+    /// The same name with this digest alone.
+    #[must_use]
+    pub fn pinned(&self, digest: Digest) -> Self {
+        Self {
+            name: self.name.clone(),
+            tag: None,
+            digest: Some(digest),
+        }
+    }
+
+    /// The same name and tag, and this digest.
+    #[must_use]
+    pub fn with_digest(&self, digest: Digest) -> Self {
+        Self {
+            digest: Some(digest),
+            ..self.clone()
+        }
+    }
+
+    /// The same name with this tag alone.
+    ///
+    /// # Errors
+    /// `tag` is malformed.
+    pub fn retagged(&self, tag: &str) -> Result<Self> {
+        check_tag(tag).map_err(|reason| Error::invalid(format!("tag `{tag}`: {reason}")))?;
+        Ok(Self {
+            name: self.name.clone(),
+            tag: Some(tag.to_owned()),
+            digest: None,
+        })
+    }
+
     #[must_use]
     pub fn tag(&self) -> Option<&str> {
         self.tag.as_deref()
@@ -43,6 +110,16 @@ impl Reference {
     pub fn tagged(&self) -> String {
         let tag = self.tag.as_deref().unwrap_or("latest");
         format!("{}:{tag}", self.name)
+    }
+}
+
+impl Reference {
+    /// The form under which the store keeps it: `name:tag`, or `name@digest` without a tag.
+    pub(crate) fn kept(&self) -> String {
+        match (&self.tag, &self.digest) {
+            (None, Some(digest)) => format!("{}@{digest}", self.name),
+            _ => self.tagged(),
+        }
     }
 }
 
@@ -237,6 +314,29 @@ mod tests {
         assert_eq!(reference.to_string(), format!("a:1@{digest}"));
         let reference: Reference = format!("a@{digest}").parse().unwrap();
         assert_eq!(reference.tag(), None);
+    }
+
+    #[test]
+    fn a_name_is_a_registry_and_a_path() {
+        let cases = [
+            ("debian:12", None, "debian"),
+            ("team/app", None, "team/app"),
+            ("localhost/a", Some("localhost"), "a"),
+            ("localhost:5000/a/b:t", Some("localhost:5000"), "a/b"),
+            ("[::1]:5000/a", Some("[::1]:5000"), "a"),
+            ("quay.io/a/b", Some("quay.io"), "a/b"),
+        ];
+        for (text, host, path) in cases {
+            let reference: Reference = text.parse().unwrap();
+            assert_eq!((reference.host(), reference.path()), (host, path), "{text}");
+        }
+        let reference: Reference = "a:1".parse().unwrap();
+        let other = reference.with_name("quay.io/b").unwrap();
+        assert_eq!(other.to_string(), "quay.io/b:1");
+        assert!(reference.with_name("quay.io/b:2").is_err());
+        assert_eq!(reference.retagged("2").unwrap().to_string(), "a:2");
+        let digest = Digest::of(b"");
+        assert_eq!(reference.pinned(digest).to_string(), format!("a@{digest}"));
     }
 
     #[test]

@@ -46,8 +46,9 @@ impl Timestamp {
     }
 }
 
-/// `2026-11-20T21:00:00Z`.
-pub(crate) fn rfc3339(time: SystemTime) -> String {
+/// The time as OCI's documents have it, `2026-11-20T21:00:00Z`. Before 1970 it is 1970.
+#[must_use]
+pub fn rfc3339(time: SystemTime) -> String {
     let seconds = time
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs());

@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 
 use archive::{Archive, header, sealed, snapshot};
 use insula_image::{
-    Image, ImportOptions, Limits, Source, Store, UnpackOptions, Whiteouts, unpack_archive,
+    FormChoice, Image, ImportOptions, Limits, Source, Store, UnpackOptions, Whiteouts,
+    unpack_archive,
 };
 
 /// A host with a secret beside the store.
@@ -42,6 +43,7 @@ impl Host {
                 limits,
                 ..UnpackOptions::default()
             },
+            form: Some(FormChoice::Directory("a test looks at it")),
             sync: false,
             ..ImportOptions::default()
         };
@@ -145,7 +147,10 @@ fn absolute_names_stay_inside() {
     let image = host
         .attack(Archive::default().file(&target, b"mine").end())
         .unwrap();
-    let inside = image.layers[0].join(target.trim_start_matches('/'));
+    let inside = image.layers[0]
+        .form
+        .path()
+        .join(target.trim_start_matches('/'));
     assert_eq!(std::fs::read(inside).unwrap(), b"mine");
 }
 
@@ -190,7 +195,7 @@ fn a_link_is_replaced_and_not_written_through() {
             .file("f", b"new"),
     ] {
         let image = host.attack(archive.end()).unwrap();
-        let made = image.layers[0].join("f");
+        let made = image.layers[0].form.path().join("f");
         assert!(made.symlink_metadata().unwrap().is_file());
         assert_eq!(std::fs::read(made).unwrap(), b"new");
     }
@@ -230,6 +235,8 @@ fn late_metadata_does_not_follow_a_link() {
     let image = host.attack(archive.end()).unwrap();
     assert!(
         image.layers[0]
+            .form
+            .path()
             .join("d")
             .symlink_metadata()
             .unwrap()
@@ -280,7 +287,10 @@ fn a_hard_link_that_is_there_already_stays() {
         .hard_link("d/a", "a");
     let host = Host::new();
     let image = host.attack(archive.end()).unwrap();
-    assert_eq!(std::fs::read(image.layers[0].join("a")).unwrap(), b"x");
+    assert_eq!(
+        std::fs::read(image.layers[0].form.path().join("a")).unwrap(),
+        b"x"
+    );
 }
 
 #[test]
@@ -382,9 +392,9 @@ fn a_pax_size_cannot_smuggle_entries() {
     archive.0.extend_from_slice(&smuggled);
     let host = Host::new();
     let image = host.attack(archive.end()).unwrap();
-    assert!(!image.layers[0].join("smuggled").exists());
+    assert!(!image.layers[0].form.path().join("smuggled").exists());
     assert_eq!(
-        std::fs::read(image.layers[0].join("carrier")).unwrap(),
+        std::fs::read(image.layers[0].form.path().join("carrier")).unwrap(),
         smuggled
     );
 }
@@ -583,7 +593,7 @@ fn attributes_of_the_overlay_do_not_come_in() {
         .directory("d");
     let host = Host::new();
     let image = host.attack(archive.end()).unwrap();
-    let line = &snapshot(&image.layers[0])[b"d".as_slice()];
+    let line = &snapshot(image.layers[0].form.path())[b"d".as_slice()];
     let kept = format!("{:?}", b"user.kept");
     assert!(
         line.contains(&kept) && line.matches('=').count() == 1,
@@ -607,7 +617,7 @@ fn later_entries_win() {
         .file("p", b"was a fifo");
     let host = Host::new();
     let image = host.attack(archive.end()).unwrap();
-    let root = &image.layers[0];
+    let root = image.layers[0].form.path();
     assert_eq!(std::fs::read(root.join("a")).unwrap(), b"2");
     assert!(root.join("d/x").is_file());
     assert_eq!(std::fs::read(root.join("e")).unwrap(), b"now a file");

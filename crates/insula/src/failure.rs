@@ -67,6 +67,12 @@ impl Failure {
         Self::with_code("conflict", 5, message)
     }
 
+    /// A registry does not answer, or not with what was asked for.
+    #[must_use]
+    pub fn unreachable(message: impl Into<String>) -> Self {
+        Self::with_code("unreachable", 6, message)
+    }
+
     /// The workload could not be started: the codes 125, 126 and 127 of `run`.
     #[must_use]
     pub fn not_started(exit_code: u8, message: impl Into<String>) -> Self {

@@ -11,14 +11,21 @@ use crate::cli;
 /// The commands by what they are for, in the order of the overview.
 const GROUPS: &[(&str, &[&str])] = &[
     ("Run", &["run", "ps", "rm", "oci"]),
-    ("Images", &["images", "rmi", "image", "inspect"]),
-    ("Host", &["doctor", "info", "prune"]),
+    (
+        "Images",
+        &[
+            "build", "pull", "push", "images", "tag", "rmi", "image", "inspect",
+        ],
+    ),
+    ("Registries", &["login", "logout"]),
+    ("Host", &["doctor", "info", "df", "prune", "system"]),
     ("Insula itself", &["version", "completion", "help"]),
 ];
 
 const EXAMPLES: &str = "\
 Examples:
-  insula image import --tag debian:12 rootfs.tar.zst   Bring an image in
+  insula pull debian:12                                Bring an image from a registry
+  insula image import --tag debian:12 rootfs.tar.zst   Make one of a root file system
   insula run --rm debian:12 cat /etc/os-release        Run one command in it
   insula run -it --rm debian:12 bash                   Work inside, with a terminal
   insula doctor                                        What can this host give?
@@ -38,6 +45,8 @@ Exit codes
   3    what was named does not exist
   4    not permitted
   5    conflict: it exists already, or it is in use
+  6    a registry cannot be reached, or does not answer as it should
+  130  interrupted
 
 insula run ends as the command in the container ends, and with
 
@@ -52,6 +61,13 @@ Environment
 
   INSULA_STORE     where images and containers are kept; the flag --store wins
                    (default: /var/lib/insula)
+  INSULA_NO_PROGRESS  no progress bars, whatever the value
+  DOCKER_CONFIG    the directory with config.json, where credentials are kept
+  REGISTRY_AUTH_FILE  the file for credentials instead of all others
+  CONTAINERS_REGISTRIES_CONF  the registries.conf instead of all others
+  HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY
+                   the way to registries
+  SSL_CERT_FILE    the authorities to trust instead of the host's
   NO_COLOR         no colour, whatever the value; the flag --color wins
   CLICOLOR_FORCE   colour also when nobody is looking
 
@@ -136,7 +152,7 @@ mod tests {
     #[test]
     fn the_overview_names_groups_and_examples() {
         let text = overview();
-        assert!(text.contains("Images:\n  images"), "{text}");
+        assert!(text.contains("Images:\n  build"), "{text}");
         assert!(text.contains("Examples:"), "{text}");
         assert!(!text.contains("Commands:"), "{text}");
     }

@@ -119,10 +119,10 @@ const DOCKER_COMMANDS: &[(&[&str], &str)] = &[
         "registries are not built yet; to bring an image in: insula image import --tag NAME FILE",
     ),
     (
-        &["build", "commit"],
-        "building images is not built yet; to import a file system: insula image import --tag NAME FILE",
+        &["commit"],
+        "changes of a container become an image by a Containerfile: insula image build",
     ),
-    (&["load"], "here it is: insula image import --tag NAME FILE"),
+    (&["load"], "here it is: insula image import FILE"),
     (
         &["ls", "ps"],
         "running containers are listed by: insula oci list",
@@ -143,9 +143,10 @@ const DOCKER_COMMANDS: &[(&[&str], &str)] = &[
         "the cluster is not built yet",
     ),
     (
-        &["system"],
-        "here it is: insula info, insula prune, insula doctor",
+        &["save"],
+        "here it is: insula image export --format docker -o FILE IMAGE",
     ),
+    (&["history"], "here it is: insula image history IMAGE"),
 ];
 
 #[cfg(test)]

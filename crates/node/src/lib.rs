@@ -4,10 +4,13 @@
 
 pub use insula_sys::entry;
 
+pub mod build;
 pub mod host;
+pub mod interrupt;
 pub mod oci;
 pub mod role;
 pub mod run;
+pub mod terminal;
 
 pub use insula_container::error::{Error, Kind as ErrorKind};
 pub use insula_container::spec::OCI_VERSION;

@@ -58,23 +58,6 @@ impl Ignore {
         Ok(Self { patterns })
     }
 
-    /// From the patterns of `COPY --exclude`.
-    ///
-    /// # Errors
-    /// As [`Ignore::parse`]; the reason alone.
-    pub fn of_patterns(patterns: &[String]) -> std::result::Result<Self, &'static str> {
-        let mut made = Vec::with_capacity(patterns.len());
-        for pattern in patterns {
-            let (is_exception, pattern) = match pattern.strip_prefix('!') {
-                Some(rest) => (true, rest),
-                None => (false, pattern.as_str()),
-            };
-            let glob = Glob::new(&clean(pattern), Dialect::Ignore)?;
-            made.push(Pattern { glob, is_exception });
-        }
-        Ok(Self { patterns: made })
-    }
-
     /// No pattern at all: nothing is ignored.
     #[must_use]
     pub fn is_empty(&self) -> bool {

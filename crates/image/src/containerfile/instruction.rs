@@ -110,9 +110,6 @@ pub struct Copy {
     pub from: Option<String>,
     pub chown: Option<String>,
     pub chmod: Option<String>,
-    pub exclude: Vec<String>,
-    /// Sources keep their directories below the destination.
-    pub parents: bool,
     /// ADD's own: whether archives are unpacked; by itself it does.
     pub unpack: Option<bool>,
 }
@@ -244,11 +241,6 @@ impl Copy {
             destination: with.word(&self.destination)?,
             chown: optional(&self.chown)?,
             chmod: optional(&self.chmod)?,
-            exclude: self
-                .exclude
-                .iter()
-                .map(|text| with.word(text))
-                .collect::<Result<_, _>>()?,
             ..self.clone()
         })
     }

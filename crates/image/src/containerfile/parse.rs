@@ -299,8 +299,6 @@ fn copy(input: &Input<'_>, is_add: bool) -> Parsed<Copy> {
         from: None,
         chown: None,
         chmod: None,
-        exclude: Vec::new(),
-        parents: false,
         unpack: None,
     };
     for flag in &found {
@@ -345,10 +343,12 @@ fn copy_flag(copy: &mut Copy, flag: &Flag, is_add: bool) -> Parsed<()> {
         }
         "chown" => copy.chown = Some(value_of(flag)?),
         "chmod" => copy.chmod = Some(value_of(flag)?),
-        "exclude" => copy.exclude.push(value_of(flag)?),
         // Each layer stands for itself here anyhow.
         "link" => drop(is_on(flag)?),
-        "parents" if !is_add => copy.parents = is_on(flag)?,
+        name @ ("exclude" | "parents") => {
+            return Err(Wrong::new(format!("--{name} is not supported"))
+                .hint("leave files out by .containerignore, or copy directory by directory"));
+        }
         "unpack" if is_add => copy.unpack = Some(is_on(flag)?),
         "checksum" | "keep-git-dir" if is_add => {
             return Err(Wrong::new(format!(
@@ -359,9 +359,9 @@ fn copy_flag(copy: &mut Copy, flag: &Flag, is_add: bool) -> Parsed<()> {
         }
         name => {
             let known: &[&str] = if is_add {
-                &["chown", "chmod", "exclude", "link", "unpack"]
+                &["chown", "chmod", "link", "unpack"]
             } else {
-                &["from", "chown", "chmod", "exclude", "link", "parents"]
+                &["from", "chown", "chmod", "link"]
             };
             return Err(unknown_flag(
                 if is_add { "ADD" } else { "COPY" },
@@ -574,14 +574,13 @@ mod tests {
     #[test]
     fn copy_and_add() {
         let Ok(Instruction::Copy(copy)) =
-            parse("COPY --from=0 --chown=a:b --chmod=755 --link --exclude=*.o a \"b\" /c/")
+            parse("COPY --from=0 --chown=a:b --chmod=755 --link a \"b\" /c/")
         else {
             panic!();
         };
         assert_eq!(copy.sources.len(), 2);
         assert_eq!(copy.destination, "/c/");
         assert_eq!(copy.from.as_deref(), Some("0"));
-        assert_eq!(copy.exclude, ["*.o"]);
         let Ok(Instruction::Add(add)) = parse("ADD [\"a b\", \"/c d\"]") else {
             panic!();
         };
@@ -594,6 +593,7 @@ mod tests {
             ("ADD --checksum=sha256:0 a b", "checksum"),
             ("ADD --from=x a b", "--from"),
             ("COPY --from a b", "needs a value"),
+            ("COPY --exclude=*.o a b", "--exclude is not supported"),
         ] {
             let wrong = parse(text).unwrap_err();
             assert!(wrong.reason.contains(part), "{text}: {wrong:?}");

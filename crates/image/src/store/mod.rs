@@ -3,25 +3,35 @@
 //! ```text
 //!  <root>/images/
 //!    catalog.json               every image and every name (format.rs), replaced by rename
-//!    lock                       flock: exclusive to change, shared to keep an image from going
-//!    blobs/sha256/<digest>      image configurations and manifests, as OCI has them
-//!    layers/sha256/<diff id>/fs the unpacked layers
+//!    lock                       flock: exclusive to remove, shared to keep anything from going
+//!    blobs/sha256/<digest>      manifests, configurations and the layers' archives, as they came
+//!    layers/sha256/<diff id>/   the layers, ready to be mounted, with a record (format.rs)
+//!    partial/sha256/<digest>    beginnings of archives, locked by who brings the rest (claim.rs)
+//!    builds/                    what steps of builds made before (build_cache/)
 //!    staging/<id>/              what is being made or deleted; `owner` is locked by who does it
 //! ```
 //!
 //! Who reads takes no lock: the catalogue is whole at any moment. Who changes something holds
 //! `lock` only while names move, never while an archive is unpacked or a tree deleted. What a
 //! killed process left is recognised by a staging directory whose `owner` nobody holds, and by
-//! layers and blobs that no catalogue names; the next change removes both.
+//! layers and blobs that no catalogue names and nobody alive keeps; the next change removes both.
 //!
-//! Start reading at [`Store::resolve`] and `import.rs`.
+//! Start reading at [`Store::resolve`] and `transaction.rs`.
 
+mod claim;
+mod collect;
+mod create;
 mod import;
+mod mount;
+mod release;
 mod remove;
 mod staging;
+mod transaction;
+mod usage;
+mod verify;
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -31,13 +41,22 @@ use crate::config::{ImageConfig, Manifest};
 use crate::digest::Digest;
 use crate::error::{Context, Error, Kind, Result};
 use crate::format::{Catalog, CatalogImage};
+use crate::layer::{FormChoice, Layer, LayerForm, choose, parts};
 use crate::reference::Reference;
 
+pub use claim::{Claim, PendingLayer};
 pub use import::{ImportOptions, Imported, Source};
+pub use mount::MountedImage;
 pub use remove::{PruneScope, Pruned, Removed};
+pub use transaction::{AddedLayer, Committed, LAYERS_MAX, Transaction, TransactionOptions};
+pub(crate) use transaction::{check_layer_counts, parse};
+pub use usage::{Usage, disk_bytes};
+pub use verify::{Damage, DamagedPart, Verified};
 
 /// Fewer digits of an identifier are a name, not a prefix.
 const PREFIX_DIGITS_MIN: usize = 3;
+/// A manifest or a configuration larger than this is refused.
+pub const DOCUMENT_BYTES_MAX: u64 = 16 << 20;
 
 /// The images below one root directory.
 #[derive(Debug, Clone)]
@@ -58,8 +77,8 @@ pub struct Image {
     pub id: Digest,
     pub manifest: Digest,
     pub config: ImageConfig,
-    /// Root directories of the layers, lowest first.
-    pub layers: Vec<PathBuf>,
+    /// The lowest first.
+    pub layers: Vec<Layer>,
 }
 
 /// One line of a listing.
@@ -91,7 +110,7 @@ impl Store {
     pub fn resolve(&self, name: &str) -> Result<Image> {
         let catalog = self.catalog()?;
         let (manifest, image) = find(&catalog, name)?;
-        let json = self.blob(&image.config)?;
+        let json = self.read_blob(&image.config)?;
         let config = serde_json::from_slice(&json).map_err(|error| {
             Error::new(
                 Kind::System,
@@ -99,10 +118,8 @@ impl Store {
             )
             .hint("remove the image and import it again")
         })?;
-        let layers = image
-            .layers
-            .iter()
-            .map(|layer| self.layer(layer).join("fs"));
+        let layers = image.layers.iter();
+        let layers = layers.map(|layer| self.layer(&layer.diff_id));
         Ok(Image {
             id: image.config,
             manifest,
@@ -116,7 +133,7 @@ impl Store {
     /// # Errors
     /// As for [`Store::resolve`].
     pub fn manifest(&self, digest: &Digest) -> Result<Manifest> {
-        serde_json::from_slice(&self.blob(digest)?).map_err(|error| {
+        serde_json::from_slice(&self.read_blob(digest)?).map_err(|error| {
             Error::new(
                 Kind::System,
                 format!("manifest {digest} is damaged: {error}"),
@@ -195,17 +212,62 @@ impl Store {
         write_atomically(&self.directory.join("catalog.json"), &catalog.to_json())
     }
 
-    fn blob(&self, digest: &Digest) -> Result<Vec<u8>> {
+    /// Opens a blob: a document, or the archive of a layer as it was transferred.
+    ///
+    /// # Errors
+    /// It is not here, or cannot be opened.
+    pub fn open_blob(&self, digest: &Digest) -> Result<File> {
         let path = self.blob_path(digest);
-        std::fs::read(&path).step(|| format!("read {}", path.display()))
+        File::open(&path).step(|| format!("open {}", path.display()))
+    }
+
+    /// Reads a document: a manifest, a configuration.
+    ///
+    /// # Errors
+    /// It is not here, larger than [`DOCUMENT_BYTES_MAX`], or cannot be read.
+    pub fn read_blob(&self, digest: &Digest) -> Result<Vec<u8>> {
+        let mut content = Vec::new();
+        let file = self.open_blob(digest)?;
+        file.take(DOCUMENT_BYTES_MAX + 1)
+            .read_to_end(&mut content)
+            .step(|| format!("read {}", self.blob_path(digest).display()))?;
+        if content.len() as u64 > DOCUMENT_BYTES_MAX {
+            return Err(Error::invalid(format!(
+                "{digest} has more than {DOCUMENT_BYTES_MAX} bytes, the limit for a document"
+            )));
+        }
+        Ok(content)
+    }
+
+    /// Tries out which form new layers get, and why.
+    #[must_use]
+    pub fn form_choice(&self) -> FormChoice {
+        choose(&self.directory)
+    }
+
+    /// How a layer is kept.
+    fn layer(&self, diff_id: &Digest) -> Layer {
+        let place = self.layer_path(diff_id);
+        let image = place.join(parts::EROFS);
+        Layer {
+            diff_id: *diff_id,
+            form: match image.exists() {
+                true => LayerForm::Erofs(image),
+                false => LayerForm::Directory(place.join(parts::DIRECTORY)),
+            },
+        }
     }
 
     fn blob_path(&self, digest: &Digest) -> PathBuf {
         self.directory.join("blobs/sha256").join(digest.hex())
     }
 
-    fn layer(&self, diff_id: &Digest) -> PathBuf {
+    fn layer_path(&self, diff_id: &Digest) -> PathBuf {
         self.directory.join("layers/sha256").join(diff_id.hex())
+    }
+
+    fn partial_path(&self, digest: &Digest) -> PathBuf {
+        self.directory.join("partial/sha256").join(digest.hex())
     }
 }
 
@@ -217,11 +279,14 @@ fn references_of(catalog: &Catalog, manifest: &Digest) -> Vec<String> {
 /// A name wins over a prefix of an identifier.
 fn find<'a>(catalog: &'a Catalog, name: &str) -> Result<(Digest, &'a CatalogImage)> {
     if let Ok(reference) = name.parse::<Reference>() {
-        let manifest = match reference.digest() {
-            Some(digest) => Some(digest),
-            None => catalog.references.get(&reference.tagged()),
+        let found = match reference.digest() {
+            Some(digest) => by_digest(catalog, digest),
+            None => {
+                let manifest = catalog.references.get(&reference.kept());
+                manifest.and_then(|manifest| catalog.images.get_key_value(manifest))
+            }
         };
-        if let Some((manifest, image)) = manifest.and_then(|to| catalog.images.get_key_value(to)) {
+        if let Some((manifest, image)) = found {
             return Ok((*manifest, image));
         }
     }
@@ -243,6 +308,13 @@ fn find<'a>(catalog: &'a Catalog, name: &str) -> Result<(Digest, &'a CatalogImag
     }
 }
 
+/// By the digest of the manifest, or of an index that it was chosen from.
+fn by_digest<'a>(catalog: &'a Catalog, digest: &Digest) -> Option<(&'a Digest, &'a CatalogImage)> {
+    let mut images = catalog.images.iter();
+    let named = || images.find(|(_, image)| image.digests.contains(digest));
+    catalog.images.get_key_value(digest).or_else(named)
+}
+
 fn not_found(catalog: &Catalog, name: &str) -> Error {
     let error = Error::new(Kind::NotFound, format!("no image `{name}` on this host"));
     // A wrong tag is the most frequent reason.
@@ -259,7 +331,7 @@ fn not_found(catalog: &Catalog, name: &str) -> Error {
     }
 }
 
-fn make_directory(path: &Path) -> Result<()> {
+pub(crate) fn make_directory(path: &Path) -> Result<()> {
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true).mode(0o700);
     builder

@@ -4,13 +4,13 @@
 //! its layers and blobs belongs to no catalogue and is removed by the next change.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::time::Duration;
 
-use super::staging::Staging;
-use super::{Store, StoreLock, find, references_of};
+use super::collect::Partials;
+use super::{Store, find, references_of};
+use crate::build_cache::AGE_MAX;
 use crate::digest::Digest;
 use crate::error::{Error, Kind, Result};
-use crate::format::Catalog;
 use crate::reference::Reference;
 
 /// What [`Store::remove`] did.
@@ -28,9 +28,9 @@ pub struct Removed {
 pub enum PruneScope {
     /// Only what killed processes left.
     Leftovers,
-    /// Also images without a name.
+    /// Also images without a name, and steps of builds that were not used for a week.
     Unnamed,
-    /// Also images that no container uses.
+    /// Also images that no container uses, and all steps of builds.
     Unused,
 }
 
@@ -40,14 +40,9 @@ pub struct Pruned {
     pub deleted: Vec<Digest>,
     /// Half-made or half-deleted things of killed processes.
     pub leftovers: usize,
+    /// Steps of builds that were done before and will be done again.
+    pub cached_steps: usize,
     pub freed_bytes: u64,
-}
-
-/// Things on their way out: deleted when dropped, preferably without the lock.
-#[derive(Debug)]
-pub(super) struct Leftovers {
-    pub(super) staged: Vec<Staging>,
-    pub(super) orphans: usize,
 }
 
 impl Store {
@@ -74,7 +69,7 @@ impl Store {
         let names = references_of(&catalog, &manifest);
         let tagged = name.parse::<Reference>().ok();
         let tagged = tagged.filter(|reference| reference.digest().is_none());
-        let tagged = tagged.map(|reference| reference.tagged());
+        let tagged = tagged.map(|reference| reference.kept());
         let by_name = tagged.filter(|tagged| names.contains(tagged));
         let untagged = match by_name {
             Some(tagged) => vec![tagged],
@@ -86,7 +81,9 @@ impl Store {
         }
         let mut removed = Removed::default();
         if untagged.len() == names.len() {
-            refuse_if_used(name, force, &users(&manifest))?;
+            let mut users = users(&manifest);
+            users.extend(self.mounted_at(&manifest));
+            refuse_if_used(name, force, &users)?;
             catalog.images.remove(&manifest);
             removed.deleted.push(id);
             removed.freed_bytes = size_bytes;
@@ -94,7 +91,7 @@ impl Store {
         removed.untagged = untagged;
         self.set_catalog(&catalog)?;
         let staging = self.stage(&exclusive)?;
-        let leftovers = self.leftovers(&exclusive, &staging)?;
+        let leftovers = self.leftovers(&exclusive, &staging, Partials::Old)?;
         drop(exclusive);
         drop((leftovers, staging));
         Ok(removed)
@@ -108,7 +105,7 @@ impl Store {
         let _exclusive = self.lock_exclusive()?;
         let mut catalog = self.catalog()?;
         let (manifest, _) = find(&catalog, name)?;
-        catalog.references.insert(new.tagged(), manifest);
+        catalog.references.insert(new.kept(), manifest);
         self.set_catalog(&catalog)
     }
 
@@ -134,6 +131,7 @@ impl Store {
                 .keys()
                 .filter(|manifest| scope == PruneScope::Unused || !named.contains(manifest))
                 .filter(|manifest| users(manifest).is_empty())
+                .filter(|manifest| self.mounted_at(manifest).is_empty())
                 .copied()
                 .collect();
             for manifest in unneeded {
@@ -147,59 +145,20 @@ impl Store {
                 self.set_catalog(&catalog)?;
             }
         }
+        match scope {
+            PruneScope::Leftovers => {}
+            PruneScope::Unnamed => pruned.cached_steps = self.build_cache().prune(AGE_MAX),
+            PruneScope::Unused => pruned.cached_steps = self.build_cache().prune(Duration::ZERO),
+        }
         let staging = self.stage(&exclusive)?;
-        let leftovers = self.leftovers(&exclusive, &staging)?;
-        pruned.leftovers = leftovers.staged.len();
-        if pruned.deleted.is_empty() {
+        let leftovers = self.leftovers(&exclusive, &staging, Partials::All)?;
+        pruned.leftovers = leftovers.staged.len() + leftovers.partials;
+        if pruned.deleted.is_empty() && pruned.cached_steps == 0 {
             pruned.leftovers += leftovers.orphans;
         }
         drop(exclusive);
         drop((leftovers, staging));
         Ok(pruned)
-    }
-
-    /// Gathers what belongs to nobody: staging directories of killed processes, and layers and
-    /// blobs that the catalogue does not name, which move into `staging`.
-    pub(super) fn leftovers(&self, exclusive: &StoreLock, staging: &Staging) -> Result<Leftovers> {
-        let catalog = self.catalog()?;
-        let orphans = self.orphans(&catalog);
-        for orphan in &orphans {
-            staging.take(orphan)?;
-        }
-        Ok(Leftovers {
-            staged: self.abandoned(exclusive),
-            orphans: orphans.len(),
-        })
-    }
-
-    fn orphans(&self, catalog: &Catalog) -> Vec<PathBuf> {
-        let layers = catalog.images.values().flat_map(|image| &image.layers);
-        let blobs = catalog
-            .images
-            .iter()
-            .flat_map(|(manifest, image)| [manifest, &image.config]);
-        let mut orphans = Vec::new();
-        let named = |digests: &mut dyn Iterator<Item = &Digest>| -> BTreeSet<String> {
-            digests.map(Digest::hex).collect()
-        };
-        for (directory, named) in [
-            ("layers/sha256", named(&mut layers.into_iter())),
-            ("blobs/sha256", named(&mut blobs.into_iter())),
-        ] {
-            let Ok(entries) = std::fs::read_dir(self.directory.join(directory)) else {
-                continue;
-            };
-            let entries = entries.filter_map(Result::ok);
-            orphans.extend(
-                entries
-                    .filter(|entry| {
-                        let name = entry.file_name();
-                        name.to_str().is_none_or(|name| !named.contains(name))
-                    })
-                    .map(|entry| entry.path()),
-            );
-        }
-        orphans
     }
 }
 
@@ -207,9 +166,9 @@ fn refuse_if_used(name: &str, force: bool, users: &[String]) -> Result<()> {
     match users {
         [first, ..] if !force => Err(Error::new(
             Kind::InUse,
-            format!("image `{name}` is used by container `{first}`"),
+            format!("image `{name}` is used by `{first}`"),
         )
-        .hint("remove the container first, or force it: insula rmi --force")),
+        .hint("remove the container or unmount the image first, or force it: insula rmi --force")),
         _ => Ok(()),
     }
 }

@@ -15,7 +15,7 @@ mod write;
 use crate::timestamp::Timestamp;
 
 pub(crate) use reader::Reader;
-pub(crate) use write::write_directory;
+pub(crate) use write::{Upper, write_directory, write_file_header, write_padding, write_upper};
 
 pub(crate) const BLOCK: usize = 512;
 pub(crate) const BLOCK_BYTES: u64 = 512;
@@ -29,6 +29,12 @@ pub(crate) enum EntryKind {
     Block,
     Directory,
     Fifo,
+}
+
+/// Whether these are the first bytes of an archive: one header block.
+pub(crate) fn starts_archive(bytes: &[u8]) -> bool {
+    let block = <[u8; BLOCK]>::try_from(bytes).map(header::Header);
+    block.is_ok_and(|header| !header.is_zero() && header.checksum_is_right())
 }
 
 /// An extended attribute: name and value.

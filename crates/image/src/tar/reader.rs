@@ -55,6 +55,11 @@ impl<R: BufRead> Reader<R> {
         self.entry_offset
     }
 
+    /// How far the archive was read: after [`Reader::next_entry`], where the content begins.
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
     /// The next entry, or `None` at the end-of-archive mark. Without the mark the archive was cut
     /// off, and that is an error.
     pub(crate) fn next_entry(&mut self) -> Result<Option<Entry>> {

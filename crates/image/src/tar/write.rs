@@ -3,15 +3,19 @@
 //! Entries are sorted by name, names are relative, times have nanoseconds, and whatever an ustar
 //! header cannot hold stands in a pax header. Stays on one file system: what is mounted inside is
 //! an empty directory in the archive. Sockets are left out: an archive cannot hold them.
+//!
+//! The upper directory of an overlay becomes the archive of a layer: what the kernel marks as
+//! deleted is a `.wh.` file there (image-spec, layer.md).
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use insula_sys::rustix::fs::{self, OFlags, SeekFrom};
+use insula_sys::rustix::fs::{self, OFlags, ResolveFlags, SeekFrom};
 use insula_sys::rustix::{io::Errno, process};
 
 use super::{BLOCK, BLOCK_BYTES, Segment, Xattr};
@@ -20,26 +24,92 @@ use super::{BLOCK, BLOCK_BYTES, Segment, Xattr};
 const OCTAL_11_MAX: u64 = 0o77_777_777_777;
 const OCTAL_7_MAX: u64 = 0o7_777_777;
 
+/// Attributes of the overlay itself: they mean nothing in another place.
+const OVERLAY_XATTRS: [&[u8]; 2] = [b"trusted.overlay.", b"user.overlay."];
+const OPAQUE_XATTRS: [&str; 2] = ["trusted.overlay.opaque", "user.overlay.opaque"];
+
+/// The changes of an overlay, to be written as the archive of a layer.
+#[derive(Debug)]
+pub(crate) struct Upper {
+    /// The root of what lies below: a new directory hides nothing where there was none. Without it
+    /// nothing lies below.
+    pub(crate) below: Option<OwnedFd>,
+    /// The time of every entry, in seconds since 1970, instead of the files' own.
+    pub(crate) modified: Option<i64>,
+}
+
 /// Writes `directory` and everything below it to `output`, with the end-of-archive mark.
 ///
 /// # Errors
 /// A file cannot be read, or shrinks while it is read. The error names it.
 pub(crate) fn write_directory(directory: &Path, output: &mut dyn Write) -> io::Result<()> {
+    write(directory, None, output)
+}
+
+/// As [`write_directory`], for the upper directory of an overlay.
+///
+/// # Errors
+/// As [`write_directory`].
+pub(crate) fn write_upper(
+    directory: &Path,
+    upper: &Upper,
+    output: &mut dyn Write,
+) -> io::Result<()> {
+    write(directory, Some(upper), output)
+}
+
+fn write(directory: &Path, upper: Option<&Upper>, output: &mut dyn Write) -> io::Result<()> {
     let metadata = directory.symlink_metadata().map_err(at(directory))?;
     let mut archive = Archive {
         output,
         device: metadata.dev(),
         links: HashMap::new(),
+        upper,
     };
     archive.tree(directory)?;
     archive.output.write_all(&[0; 2 * BLOCK])
+}
+
+/// Writes the headers of a file of `size` bytes that everybody may read, made in 1970 by root: the
+/// same content gives the same archive. `name` has at most 100 bytes.
+///
+/// # Errors
+/// The output cannot be written.
+pub(crate) fn write_file_header(output: &mut dyn Write, name: &str, size: u64) -> io::Result<()> {
+    if size > OCTAL_11_MAX {
+        let mut record = Vec::new();
+        append_record(&mut record, b"size", size.to_string().as_bytes());
+        let mut header = Ustar::new(b'x', b"pax");
+        header.number(124, 11, record.len() as u64);
+        output.write_all(&header.finish())?;
+        output.write_all(&record)?;
+        write_padding(output, record.len() as u64)?;
+    }
+    let mut header = Ustar::new(b'0', name.as_bytes());
+    header.number(100, 7, 0o644);
+    header.number(108, 7, 0);
+    header.number(116, 7, 0);
+    header.number(124, 11, capped(size, OCTAL_11_MAX));
+    header.number(136, 11, 0);
+    output.write_all(&header.finish())
+}
+
+/// Fills the last block of `size` bytes of content.
+///
+/// # Errors
+/// The output cannot be written.
+pub(crate) fn write_padding(output: &mut dyn Write, size: u64) -> io::Result<()> {
+    let rest = size % BLOCK_BYTES;
+    let count = if rest == 0 { 0 } else { BLOCK_BYTES - rest };
+    io::copy(&mut io::repeat(0).take(count), output).map(drop)
 }
 
 struct Archive<'out> {
     output: &'out mut dyn Write,
     device: u64,
     /// Inodes with several names, and the first name.
-    links: HashMap<u64, Vec<u8>>,
+    links: HashMap<(u64, u64), Vec<u8>>,
+    upper: Option<&'out Upper>,
 }
 
 /// What goes into the headers of one entry.
@@ -52,6 +122,18 @@ struct Member<'a> {
     stored: u64,
     xattrs: Vec<Xattr>,
     sparse_size: Option<u64>,
+    /// Replaces the time of `metadata`.
+    modified: Option<i64>,
+}
+
+impl Member<'_> {
+    /// Seconds and nanoseconds.
+    fn time(&self) -> (i64, i64) {
+        match self.modified {
+            Some(seconds) => (seconds, 0),
+            None => (self.metadata.mtime(), self.metadata.mtime_nsec()),
+        }
+    }
 }
 
 fn at(path: &Path) -> impl Fn(io::Error) -> io::Error {
@@ -87,6 +169,12 @@ impl Archive<'_> {
         metadata: &std::fs::Metadata,
     ) -> io::Result<()> {
         let kind = metadata.file_type();
+        if self.upper.is_some() && kind.is_char_device() && metadata.rdev() == 0 {
+            return self.mark(
+                relative.parent(),
+                relative.file_name().map(OsStrExt::as_bytes),
+            );
+        }
         let mut name = relative.as_os_str().as_bytes().to_vec();
         if kind.is_dir() {
             if name.is_empty() {
@@ -102,16 +190,27 @@ impl Archive<'_> {
             stored: 0,
             xattrs: Vec::new(),
             sparse_size: None,
+            modified: self.upper.and_then(|upper| upper.modified),
         };
         if !kind.is_dir() && metadata.nlink() > 1 {
-            if let Some(first) = self.links.get(&metadata.ino()) {
+            // The files of a union come from several file systems.
+            let identity = (metadata.dev(), metadata.ino());
+            if let Some(first) = self.links.get(&identity) {
                 member.link.clone_from(first);
                 member.type_flag = b'1';
                 return self.headers(&member);
             }
-            self.links.insert(metadata.ino(), member.name.clone());
+            self.links.insert(identity, member.name.clone());
         }
         member.xattrs = xattrs(path)?;
+        if let Some(upper) = self.upper {
+            member.xattrs.retain(|(name, _)| !is_overlay_xattr(name));
+            if kind.is_dir() && is_opaque(path)? && upper.lies_above(relative)? {
+                member.type_flag = b'5';
+                self.headers(&member)?;
+                return self.mark(Some(relative), None);
+            }
+        }
         member.type_flag = if kind.is_file() {
             return self.file(path, member);
         } else if kind.is_dir() {
@@ -129,6 +228,24 @@ impl Archive<'_> {
             return Ok(());
         };
         self.headers(&member)
+    }
+
+    /// Writes the mark that says that `name` of a directory is deleted, or, without a name, that
+    /// everything below the directory is. It looks the same whoever made it when.
+    fn mark(&mut self, directory: Option<&Path>, name: Option<&[u8]>) -> io::Result<()> {
+        let mut path = directory.map_or_else(Vec::new, |path| path.as_os_str().as_bytes().to_vec());
+        if !path.is_empty() {
+            path.push(b'/');
+        }
+        path.extend_from_slice(b".wh.");
+        path.extend_from_slice(name.unwrap_or(b".wh..opq"));
+        if path.len() > 100 {
+            let mut records = Vec::new();
+            append_record(&mut records, b"path", &path);
+            self.pax(&records)?;
+        }
+        let header = Ustar::new(b'0', &path);
+        self.output.write_all(&header.finish())
     }
 
     fn file(&mut self, path: &Path, mut member: Member<'_>) -> io::Result<()> {
@@ -165,14 +282,18 @@ impl Archive<'_> {
         self.output.write_all(&[0; BLOCK][..padding])
     }
 
+    fn pax(&mut self, records: &[u8]) -> io::Result<()> {
+        let mut header = Ustar::new(b'x', b"pax");
+        header.number(124, 11, records.len() as u64);
+        self.output.write_all(&header.finish())?;
+        self.output.write_all(records)?;
+        self.pad(records.len() as u64)
+    }
+
     fn headers(&mut self, member: &Member<'_>) -> io::Result<()> {
         let records = records(member);
         if !records.is_empty() {
-            let mut header = Ustar::new(b'x', b"pax");
-            header.number(124, 11, records.len() as u64);
-            self.output.write_all(&header.finish())?;
-            self.output.write_all(&records)?;
-            self.pad(records.len() as u64)?;
+            self.pax(&records)?;
         }
         let metadata = member.metadata;
         let mut header = Ustar::new(member.type_flag, &member.name);
@@ -181,7 +302,7 @@ impl Archive<'_> {
         header.number(108, 7, capped(u64::from(metadata.uid()), OCTAL_7_MAX));
         header.number(116, 7, capped(u64::from(metadata.gid()), OCTAL_7_MAX));
         header.number(124, 11, capped(member.stored, OCTAL_11_MAX));
-        let seconds = u64::try_from(metadata.mtime()).unwrap_or(0);
+        let seconds = u64::try_from(member.time().0).unwrap_or(0);
         header.number(136, 11, capped(seconds, OCTAL_11_MAX));
         if matches!(member.type_flag, b'3' | b'4') {
             let device = metadata.rdev();
@@ -190,6 +311,39 @@ impl Archive<'_> {
         }
         self.output.write_all(&header.finish())
     }
+}
+
+impl Upper {
+    /// Whether there is a directory below of the same name. Links on the way are no directories.
+    fn lies_above(&self, relative: &Path) -> io::Result<bool> {
+        let Some(below) = &self.below else {
+            return Ok(false);
+        };
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match fs::openat2(below, relative, flags, fs::Mode::empty(), resolve) {
+            Ok(_) => Ok(true),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+fn is_overlay_xattr(name: &[u8]) -> bool {
+    OVERLAY_XATTRS.iter().any(|prefix| name.starts_with(prefix))
+}
+
+fn is_opaque(path: &Path) -> io::Result<bool> {
+    let mut value = [0_u8; 8];
+    for name in OPAQUE_XATTRS {
+        match fs::lgetxattr(path, name, value.as_mut_slice()) {
+            Ok(length) if &value[..length] == b"y" => return Ok(true),
+            // Absent, or longer than any value of it.
+            Ok(_) | Err(Errno::NODATA | Errno::NOTSUP | Errno::PERM | Errno::RANGE) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(false)
 }
 
 /// A value that does not fit stands in the pax header, and 0 here.
@@ -222,8 +376,9 @@ fn records(member: &Member<'_>) -> Vec<u8> {
     if u64::from(metadata.gid()) > OCTAL_7_MAX {
         add(b"gid", metadata.gid().to_string().as_bytes());
     }
-    if metadata.mtime_nsec() != 0 || u64::try_from(metadata.mtime()).is_err() {
-        add(b"mtime", decimal_time(metadata).as_bytes());
+    let time = member.time();
+    if time.1 != 0 || !(0..=OCTAL_11_MAX.cast_signed()).contains(&time.0) {
+        add(b"mtime", decimal_time(time).as_bytes());
     }
     for (name, value) in &member.xattrs {
         add(&[b"SCHILY.xattr.", name.as_slice()].concat(), value);
@@ -232,8 +387,8 @@ fn records(member: &Member<'_>) -> Vec<u8> {
 }
 
 /// Decimal seconds; the stored nanoseconds always count forward, also before 1970.
-fn decimal_time(metadata: &std::fs::Metadata) -> String {
-    match (metadata.mtime(), metadata.mtime_nsec()) {
+fn decimal_time(time: (i64, i64)) -> String {
+    match time {
         (seconds, 0) => seconds.to_string(),
         (seconds, nanoseconds) if seconds < 0 => {
             format!("-{}.{:09}", -(seconds + 1), 1_000_000_000 - nanoseconds)

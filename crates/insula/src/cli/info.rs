@@ -16,6 +16,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, store: &Location) -> Result<u8, Failure> {
+    let layers = store.images().form_choice();
     let document = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "ociRuntimeSpec": insula_node::OCI_VERSION,
@@ -23,6 +24,7 @@ pub(super) fn run(arguments: &Arguments, store: &Location) -> Result<u8, Failure
         "architecture": std::env::consts::ARCH,
         "cgroup": host::cgroup_layout(),
         "walls": ["container"],
+        "layers": format!("{} ({})", layers.name(), layers.reason()),
         "store": store.path().display().to_string(),
     });
     match &arguments.output.format {

@@ -58,7 +58,7 @@ fn document(store: &Store, name: &str) -> Result<Value, Failure> {
         "author": image.config.author,
         "config": image.config.config,
         "layers": image.config.rootfs.diff_ids,
-        "directories": image.layers,
+        "directories": image.layers.iter().map(|layer| layer.form.path()).collect::<Vec<_>>(),
         "history": image.config.history,
     }))
 }

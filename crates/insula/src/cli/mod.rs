@@ -5,23 +5,31 @@
 //!              └─ error ─▶ mistake.rs: what was meant ─▶ Failure ─▶ stderr, code 2
 //! ```
 //!
-//! Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 not permitted, 5 conflict; `run` ends as
-//! the command ended, or 125, 126, 127.
+//! Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 not permitted, 5 conflict, 6 unreachable;
+//! `run` ends as the command ended, or 125, 126, 127.
 
 mod completion;
+mod df;
 mod doctor;
 mod help;
 mod image;
 mod images;
 mod info;
 mod inspect;
+mod login;
+mod logout;
 mod mistake;
 mod prune;
 mod ps;
+mod pull;
+mod push;
+mod registry;
 mod rm;
 mod rmi;
 mod run;
 mod store;
+mod system;
+mod tag;
 mod text;
 mod value;
 mod version;
@@ -77,11 +85,19 @@ enum Command {
         )]
         arguments: Vec<OsString>,
     },
+    Pull(pull::Arguments),
+    Push(push::Arguments),
+    Build(Box<image::build::Arguments>),
     Images(images::Arguments),
+    Tag(tag::Arguments),
     Rmi(rmi::Arguments),
     Image(image::Arguments),
     Inspect(inspect::Arguments),
+    Login(login::Arguments),
+    Logout(logout::Arguments),
+    Df(df::Arguments),
     Prune(prune::Arguments),
+    System(system::Arguments),
     Doctor(doctor::Arguments),
     Info(info::Arguments),
     Version(version::Arguments),
@@ -101,11 +117,22 @@ pub fn run(arguments: &[OsString]) -> u8 {
     if arguments.get(1).is_some_and(|word| word == complete::ROLE) {
         return complete::answer(&arguments[2..]);
     }
+    if let [program, role, manifest, rest @ ..] = arguments
+        && role == run::PULLED_ROLE
+    {
+        let typed: Vec<OsString> = std::iter::once(program).chain(rest).cloned().collect();
+        return run_typed(&typed, manifest.to_str());
+    }
+    run_typed(arguments, None)
+}
+
+/// Parses and runs what a person typed. `pulled` is the manifest that a `run` has brought.
+fn run_typed(arguments: &[OsString], pulled: Option<&str>) -> u8 {
     let as_json = mistake::wants_json(arguments);
     let outcome = match parse(arguments) {
         Ok(Parsed::Command(parsed)) => {
             output::set_colour(parsed.color);
-            dispatch(*parsed)
+            dispatch(*parsed, pulled)
         }
         Ok(Parsed::Answered) => return 0,
         Err(failure) => Err(failure),
@@ -155,16 +182,27 @@ pub(crate) fn image_names() -> Vec<String> {
     names.collect()
 }
 
-fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
+fn dispatch(arguments: Arguments, pulled: Option<&str>) -> Result<u8, Failure> {
     let store = store::Location::choose(arguments.store);
     match arguments.command {
         Command::Oci { .. } => Err(Failure::usage("`oci` must be the first word")
             .hint("options of Insula itself do not apply to it: insula oci help")),
-        Command::Run(arguments) => run::run(*arguments, &store),
+        Command::Run(arguments) => match pulled {
+            Some(manifest) => run::run_pulled(*arguments, manifest, &store),
+            None => run::run(*arguments, &store),
+        },
         Command::Ps(arguments) => ps::run(&arguments, &store),
         Command::Rm(arguments) => rm::run(&arguments, &store),
         Command::Prune(arguments) => prune::run(&arguments, &store),
+        Command::Pull(arguments) => pull::run(&arguments, &store),
+        Command::Push(arguments) => push::run(&arguments, &store),
+        Command::Login(arguments) => login::run(&arguments),
+        Command::Logout(arguments) => logout::run(&arguments),
+        Command::Build(arguments) => image::build::run(*arguments, &store),
         Command::Images(arguments) => images::run(&arguments, &store),
+        Command::Tag(arguments) => tag::run(&arguments, &store),
+        Command::Df(arguments) => df::run(&arguments, &store),
+        Command::System(arguments) => system::run(&arguments, &store),
         Command::Rmi(arguments) => rmi::run(&arguments, &store),
         Command::Image(arguments) => image::run(arguments, &store),
         Command::Inspect(arguments) => inspect::run(&arguments, &store),

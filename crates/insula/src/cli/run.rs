@@ -1,13 +1,21 @@
 //! `insula run IMAGE [COMMAND…]`: what was typed becomes [`RunOptions`].
 
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 
+use insula_node::image::registry::Platform;
+use insula_node::image::{Digest, Kind, Reference};
 use insula_node::run::{self, Limit, Network, RunOptions, Tmpfs, Volume};
 
+use super::registry::TransferArguments;
 use super::store::{Location, engine_failure};
-use super::value;
+use super::{pull, value};
 use crate::suggest::nearest;
 use crate::{Failure, output};
+
+/// The first word of a process that runs what it has pulled before; a manifest's digest follows,
+/// then the command line as it was.
+pub(super) const PULLED_ROLE: &str = "__pulled";
 
 /// Run a command in a new container
 #[derive(Debug, clap::Args)]
@@ -18,7 +26,7 @@ The exit code is the command's; see: insula help exit-codes
 
 Examples:
   insula run --rm debian:12 cat /etc/os-release
-  insula run -it --rm debian:12 bash
+  insula run -it --rm --pull always debian:12 bash
   insula run --rm -v ./src:/src:ro -w /src -m 512m --cpus 1.5 debian:12 make
   echo hello | insula run -i --rm debian:12 tr a-z A-Z")]
 pub(super) struct Arguments {
@@ -49,6 +57,9 @@ pub(super) struct Arguments {
     /// Not built yet: containers run in the foreground
     #[arg(short, long, hide = true)]
     detach: bool,
+
+    #[command(flatten, next_help_heading = "Image")]
+    image: Image,
 
     #[command(flatten, next_help_heading = "Environment")]
     surroundings: Surroundings,
@@ -159,15 +170,101 @@ struct Isolation {
     security: Vec<String>,
 }
 
+#[derive(Debug, Clone, clap::Args)]
+struct Image {
+    /// When to ask a registry for the image: missing, always, never
+    #[arg(
+        long,
+        value_name = "WHEN",
+        default_value = "missing",
+        hide_possible_values = true
+    )]
+    pull: When,
+
+    /// The platform of the image to pull [default: this host's]
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<Platform>,
+
+    #[command(flatten)]
+    transfer: TransferArguments,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum When {
+    Missing,
+    Always,
+    Never,
+}
+
 pub(super) fn run(arguments: Arguments, location: &Location) -> Result<u8, Failure> {
+    let wanted = arguments.image.clone();
+    // What cannot be run is not worth a transfer.
     let options = options(arguments, location)?;
-    let finished = run::run(&options)
+    let brought = bring(&options.image, &wanted, location);
+    if let Some(manifest) = brought.map_err(|it| it.with_exit_code(125))? {
+        return Err(begin_again(&manifest).with_exit_code(125));
+    }
+    run_here(&options)
+}
+
+/// Runs an image that [`begin_again`] has brought.
+pub(super) fn run_pulled(
+    mut arguments: Arguments,
+    manifest: &str,
+    location: &Location,
+) -> Result<u8, Failure> {
+    manifest.clone_into(&mut arguments.image_and_command[0]);
+    run_here(&options(arguments, location)?)
+}
+
+/// Becomes a fresh process that runs the image: pulling took threads, with which no container can
+/// be made, and memory, which would stay with the container's supervisor. Returns only on failure.
+fn begin_again(manifest: &Digest) -> Failure {
+    let error = std::process::Command::new("/proc/self/exe")
+        .arg0("insula")
+        .arg(PULLED_ROLE)
+        .arg(manifest.to_string())
+        .args(std::env::args_os().skip(1))
+        .exec();
+    Failure::failed("cannot start anew after the pull").caused_by(&error)
+}
+
+fn run_here(options: &RunOptions) -> Result<u8, Failure> {
+    let finished = run::run(options)
         .map_err(|error| engine_failure(&error).with_exit_code(run::exit_code(&error)))?;
     if let Some(error) = &finished.left_behind {
         output::talk(format_args!("warning: {}", error.chain()));
     }
     // Exit codes of processes have eight bits.
     Ok(u8::try_from(finished.code).unwrap_or(u8::MAX))
+}
+
+/// Pulls the image when that is wanted and gives its manifest, which no other pull can rename.
+fn bring(name: &str, wanted: &Image, location: &Location) -> Result<Option<Digest>, Failure> {
+    let images = location.images();
+    match wanted.pull {
+        When::Never => return Ok(None),
+        When::Always => {}
+        When::Missing => match images.resolve(name) {
+            Err(error) if error.kind() == Kind::NotFound => {}
+            // What else is wrong is said by who runs it.
+            _ => return Ok(None),
+        },
+    }
+    let Ok(reference) = name.parse::<Reference>() else {
+        return Ok(None);
+    };
+    let connection = wanted.transfer.trust.connect()?;
+    let platform = wanted.platform.as_ref();
+    let pulled = pull::pull_one(
+        &images,
+        &connection,
+        &reference,
+        platform,
+        &wanted.transfer,
+        false,
+    )?;
+    Ok(Some(pulled.manifest))
 }
 
 fn options(arguments: Arguments, location: &Location) -> Result<RunOptions, Failure> {

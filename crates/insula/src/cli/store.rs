@@ -63,8 +63,10 @@ pub(crate) fn failure(error: &image::Error) -> Failure {
         Kind::NotFound => Failure::not_found(message),
         Kind::Ambiguous | Kind::Invalid => Failure::usage(message),
         Kind::InUse => Failure::conflict(message),
+        Kind::Denied => Failure::not_permitted(message),
+        Kind::Unreachable => Failure::unreachable(message),
         Kind::System if is_refused(error) => Failure::not_permitted(message),
-        Kind::System => Failure::failed(message),
+        Kind::System | Kind::Transfer | Kind::Cancelled => Failure::failed(message),
     };
     let failure = failure.caused_by(error);
     match error.hint_text() {

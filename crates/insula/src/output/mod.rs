@@ -6,6 +6,7 @@
 
 mod jsonpath;
 mod listing;
+pub(crate) mod progress;
 mod yaml;
 
 use std::fmt;

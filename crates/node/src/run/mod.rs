@@ -15,21 +15,22 @@
 
 mod capability;
 pub mod format;
+mod layers;
 mod name;
-mod network_files;
+pub(crate) mod network_files;
 mod options;
 mod prune;
 mod security;
-mod spec;
+pub(crate) mod spec;
 mod user;
-mod workspace;
+pub(crate) mod workspace;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use insula_container::error::{Context, Error, Kind, Result};
-use insula_container::rootfs::{Lower, Overlay};
+use insula_container::rootfs::Overlay;
 use insula_container::{CreateOptions, Runtime, Source};
-use insula_image::{Image, Store};
+use insula_image::{Image, Store, UnionView};
 use insula_sys::process::block_signals;
 use insula_sys::rustix::fs::{Mode, OFlags, open};
 use insula_sys::rustix::process::umask;
@@ -73,7 +74,19 @@ pub fn run(options: &RunOptions) -> Result<Finished> {
     drop(block_signals().step(|| "hold signals back")?);
     // The program starts with docker's mask, and what we make for it has the modes we say.
     umask(Mode::WGRP | Mode::WOTH);
-    let workspace = make_workspace(options, &image)?;
+    let workspace = make_workspace(&options.store, options.name.as_deref(), |id, name| {
+        ContainerRecord {
+            version: format::VERSION,
+            id,
+            name,
+            image: options.image.clone(),
+            manifest: image.manifest,
+            command: options.command.clone(),
+            created: now(),
+            remove: options.remove,
+            ended: None,
+        }
+    })?;
     drop(lock);
     let result = run_in(options, &image, &workspace);
     let kept = match &result {
@@ -99,10 +112,10 @@ pub fn exit_code(error: &Error) -> u8 {
 
 fn run_in(options: &RunOptions, image: &Image, workspace: &Workspace) -> Result<i32> {
     let id = &workspace.record.id;
+    let files = UnionView::open(&image.layers).map_err(image_error)?;
     let hostname = hostname(options, id);
-    let spec = spec::build(options, image, &hostname)?;
-    let paths: Vec<_> = image.layers.iter().rev().cloned().collect();
-    workspace.make_layer(&paths, &network_files::make(options.network, &hostname))?;
+    let spec = spec::build(options, (image, &files), &hostname)?;
+    workspace.make_layer(&files, &network_files::make(options.network, &hostname))?;
     if !options.interactive {
         let nothing = open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
             .step(|| "open /dev/null")?;
@@ -111,7 +124,7 @@ fn run_in(options: &RunOptions, image: &Image, workspace: &Workspace) -> Result<
     let mut create = CreateOptions::new(id, &workspace.path);
     create.source = Source::Memory(Box::new(spec));
     create.overlay = Some(Overlay {
-        lower: paths.into_iter().map(Lower::Directory).collect(),
+        lower: layers::open(image)?,
         upper: workspace.path.join("upper"),
         work: workspace.path.join("work"),
         volatile: options.remove,
@@ -128,23 +141,19 @@ fn runtime(options: &RunOptions) -> Runtime {
     }
 }
 
-fn make_workspace(options: &RunOptions, image: &Image) -> Result<Workspace> {
+/// Makes a directory with the record that `record` makes of an identifier and a name, which is made
+/// up unless it is given. The caller holds the image store's lock.
+pub(crate) fn make_workspace(
+    store: &std::path::Path,
+    given: Option<&str>,
+    record: impl Fn(String, String) -> ContainerRecord,
+) -> Result<Workspace> {
     for _ in 0..NAME_ATTEMPTS {
         let (id, made_up) = name::make_up()?;
-        let record = ContainerRecord {
-            version: format::VERSION,
-            id,
-            name: options.name.clone().unwrap_or(made_up),
-            image: options.image.clone(),
-            manifest: image.manifest,
-            command: options.command.clone(),
-            created: now(),
-            remove: options.remove,
-            ended: None,
-        };
-        match Workspace::create(&options.store, record) {
+        let name = given.map_or(made_up, str::to_owned);
+        match Workspace::create(store, record(id, name)) {
             Ok(workspace) => return Ok(workspace),
-            Err(Taken::ByAnother(_)) if options.name.is_none() => {}
+            Err(Taken::ByAnother(_)) if given.is_none() => {}
             Err(Taken::ByAnother(error) | Taken::Failed(error)) => return Err(error),
         }
     }
@@ -162,14 +171,14 @@ fn hostname(options: &RunOptions, id: &str) -> String {
     }
 }
 
-fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs())
 }
 
 /// An error of the image store as one of this module.
-fn image_error(error: insula_image::Error) -> Error {
+pub(crate) fn image_error(error: insula_image::Error) -> Error {
     let hint = error.hint_text().map(str::to_owned);
     let kind = match error.kind() {
         insula_image::Kind::NotFound => Kind::NotFound,

@@ -3,7 +3,7 @@
 use super::options::Network;
 
 /// The files, by name and content.
-pub(super) fn make(network: Network, hostname: &str) -> Vec<(&'static str, Vec<u8>)> {
+pub(crate) fn make(network: Network, hostname: &str) -> Vec<(&'static str, Vec<u8>)> {
     let hosts = match network {
         Network::None => None,
         Network::Host => std::fs::read("/etc/hosts").ok(),

@@ -7,7 +7,7 @@ use insula_container::spec::{
     Capabilities, ConsoleSize, Cpu, DeviceRule, Linux, Memory, Mount, Namespace, NamespaceKind,
     OCI_VERSION, Pids, Process, Resources, Rlimit, Root, Spec, User,
 };
-use insula_image::{Config, Image, ResolvedUser};
+use insula_image::{Config, Image, ResolvedUser, UnionView};
 use insula_sys::rustix::stdio::stdin;
 use insula_sys::rustix::termios::tcgetwinsize;
 
@@ -39,15 +39,17 @@ const READ_ONLY: [&str; 5] = [
     "/proc/sysrq-trigger",
 ];
 
-/// The whole configuration of a container that will be called `hostname`.
-pub(super) fn build(options: &RunOptions, image: &Image, hostname: &str) -> Result<Spec> {
+/// The whole configuration of a container that will be called `hostname`, of an image and its
+/// files.
+pub(crate) fn build(
+    options: &RunOptions,
+    (image, files): (&Image, &UnionView),
+    hostname: &str,
+) -> Result<Spec> {
     let security = Security::parse(&options.security)?;
     let sets = capability::choose(&options.capabilities_added, &options.capabilities_dropped)?;
     let config = &image.config.config;
-    let user = user::resolve(
-        options.user.as_deref().unwrap_or(&config.user),
-        &image.layers,
-    )?;
+    let user = user::resolve(options.user.as_deref().unwrap_or(&config.user), files)?;
     Ok(Spec {
         oci_version: OCI_VERSION.to_owned(),
         root: Some(Root {
@@ -363,8 +365,14 @@ mod tests {
         list.iter().map(|text| (*text).to_owned()).collect()
     }
 
+    fn try_build(options: &RunOptions, config: Config) -> Result<Spec> {
+        let image = image(config);
+        let files = UnionView::open(&image.layers).unwrap();
+        build(options, (&image, &files), "box")
+    }
+
     fn built(options: &RunOptions, config: Config) -> Spec {
-        build(options, &image(config), "box").unwrap()
+        try_build(options, config).unwrap()
     }
 
     #[test]
@@ -384,7 +392,7 @@ mod tests {
         options.command.clear();
         assert_eq!(args(&options), ["other"]);
         options.entrypoint = Some(Vec::new());
-        let error = build(&options, &image(config), "box").unwrap_err();
+        let error = try_build(&options, config).unwrap_err();
         assert!(error.to_string().contains("no program"), "{error}");
     }
 

@@ -22,21 +22,23 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use insula_container::error::{Context, Error, Kind, Result};
+use insula_image::UnionView;
 use insula_sys::Errno;
 use insula_sys::rustix::fs::{
-    AtFlags, CWD, FileType, FlockOperation, Gid, Mode, OFlags, Uid, chmodat, chownat, fcntl_lock,
-    mkdir, mkdirat, open, openat, statat, symlink,
+    AtFlags, FlockOperation, Gid, Mode, OFlags, Uid, chmodat, chownat, fcntl_lock, mkdir, mkdirat,
+    open, openat, symlink,
 };
 
 use super::format::ContainerRecord;
+use super::image_error;
 
 pub(super) const RECORD_FILE: &str = "record.json";
 
 /// The directory of a container that this process runs.
 #[derive(Debug)]
-pub(super) struct Workspace {
-    pub(super) path: PathBuf,
-    pub(super) record: ContainerRecord,
+pub(crate) struct Workspace {
+    pub(crate) path: PathBuf,
+    pub(crate) record: ContainerRecord,
     store: PathBuf,
     directory: File,
     /// Holds the lock that says that somebody is at work.
@@ -118,18 +120,15 @@ impl Workspace {
         Err(unreachable_name(name))
     }
 
-    /// Makes the writable layer: the root directory of `layer`'s owner and mode, and the files that
+    /// Makes the writable layer: a root directory of the image's owner and mode, and the files that
     /// every container gets, in an `/etc` of the image's owner and mode.
-    pub(super) fn make_layer(&self, layers: &[PathBuf], files: &[(&str, Vec<u8>)]) -> Result<()> {
+    pub(super) fn make_layer(&self, image: &UnionView, files: &[(&str, Vec<u8>)]) -> Result<()> {
         let step = |name: &'static str| move || format!("make the writable layer's {name}");
         for name in ["root", "work"] {
             mkdirat(&self.directory, name, Mode::RWXU).step(step(name))?;
         }
-        let top = layers.first().map(PathBuf::as_path);
-        let root = top.unwrap_or_else(|| Path::new("/"));
-        self.make_like("upper", &[root.to_owned()])?;
-        let etc: Vec<PathBuf> = layers.iter().map(|layer| layer.join("etc")).collect();
-        if !self.make_like("upper/etc", &etc)? {
+        self.make_like("upper", image, "")?;
+        if !self.make_like("upper/etc", image, "etc")? {
             return Ok(());
         }
         for (name, content) in files {
@@ -144,19 +143,13 @@ impl Workspace {
         Ok(())
     }
 
-    /// Makes a directory with the owner and mode of the first of `models` that exists. Says false,
-    /// and makes nothing, when that is not a directory: the image's own arrangement stays.
-    fn make_like(&self, name: &str, models: &[PathBuf]) -> Result<bool> {
+    /// Makes a directory with the owner and mode of the image's. Says false, and makes nothing, when
+    /// the image has something else there: its own arrangement stays.
+    fn make_like(&self, name: &str, image: &UnionView, model: &str) -> Result<bool> {
         let step = || format!("make the writable layer's {name}");
-        let mut found = models.iter().filter_map(|model| {
-            let stat = statat(CWD, model, AtFlags::SYMLINK_NOFOLLOW);
-            stat.ok()
-        });
-        let (mode, uid, gid) = match found.next() {
-            Some(stat) if FileType::from_raw_mode(stat.st_mode) != FileType::Directory => {
-                return Ok(false);
-            }
-            Some(stat) => (stat.st_mode & 0o7777, stat.st_uid, stat.st_gid),
+        let (mode, uid, gid) = match image.look_at(model).map_err(image_error)? {
+            Some(found) if !found.is_directory => return Ok(false),
+            Some(found) => (found.permissions, found.uid, found.gid),
             None => (0o755, 0, 0),
         };
         mkdirat(&self.directory, name, Mode::from_raw_mode(0o755)).step(step)?;
@@ -181,7 +174,7 @@ impl Workspace {
     }
 
     /// Removes the container with everything in it.
-    pub(super) fn remove(self) -> Result<()> {
+    pub(crate) fn remove(self) -> Result<()> {
         remove(&self.store, &self.path, Some(&self.record.name))
     }
 }

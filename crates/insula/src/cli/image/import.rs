@@ -3,21 +3,23 @@
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
-use insula_node::image::{ImportOptions, Imported, Reference, Source};
-use serde_json::json;
+use insula_node::image::{ImportFormat, ImportOptions, Imported, Reference, Source};
+use serde_json::{Value, json};
 
 use super::super::store::{self, Location};
 use super::super::text;
 use crate::Failure;
 use crate::output::{self, Format, FormatArguments, print_document};
 
-/// Make an image of a root file system: a tar archive, a directory, or stdin
+/// Bring images in: a root file system, an OCI layout or a docker archive
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The archive may be plain, gzip or zstd; which one is found out.
+What it is and how it is compressed (plain, gzip, zstd) is found out. OCI layouts and docker
+archives bring their names and configuration; a root file system becomes an image of one layer.
 
 Examples:
   insula image import --tag debian:12 rootfs.tar.zst
+  docker save team/app:1 | insula image import -
   insula image import --tag mine ./rootfs --change 'CMD [\"bash\"]' --change 'ENV LANG=C.UTF-8'
   tar -C rootfs -c . | insula image import --tag mine -")]
 pub(super) struct Arguments {
@@ -28,6 +30,11 @@ pub(super) struct Arguments {
     /// The image's name, with or without a tag; taken from the image that has it
     #[arg(short, long, value_name = "NAME[:TAG]")]
     tag: Option<Reference>,
+
+    /// What it is: auto, oci, docker, rootfs
+    #[arg(long = "format", value_name = "FORMAT", default_value = "auto")]
+    #[arg(hide_possible_values = true)]
+    archive_format: Form,
 
     /// Set part of the configuration, as a line of a Dockerfile (CMD, ENTRYPOINT, ENV, EXPOSE,
     /// LABEL, STOPSIGNAL, USER, VOLUME, WORKDIR); may be repeated
@@ -54,9 +61,27 @@ pub(super) struct Arguments {
     output: FormatArguments,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Form {
+    Auto,
+    Oci,
+    Docker,
+    Rootfs,
+}
+
+impl From<Form> for ImportFormat {
+    fn from(form: Form) -> Self {
+        match form {
+            Form::Auto => Self::Auto,
+            Form::Oci => Self::Oci,
+            Form::Docker => Self::Docker,
+            Form::Rootfs => Self::Rootfs,
+        }
+    }
+}
+
 pub(super) fn run(arguments: Arguments, location: &Location) -> Result<u8, Failure> {
     let source = source(&arguments)?;
-    let name = arguments.tag.as_ref().map(Reference::tagged);
     let options = ImportOptions {
         tag: arguments.tag,
         changes: arguments.changes,
@@ -68,12 +93,23 @@ pub(super) fn run(arguments: Arguments, location: &Location) -> Result<u8, Failu
     if !arguments.quiet && std::io::stderr().is_terminal() {
         output::talk(format_args!("importing {} …", arguments.source.display()));
     }
-    let imported = location.images().import(source, &options);
-    let imported = imported.map_err(|error| store::failure(&error))?;
+    let imported = location
+        .images()
+        .import_images(source, arguments.archive_format.into(), &options)
+        .map_err(|error| store::failure(&error))?;
+    let format = &arguments.output.format;
     if arguments.quiet {
-        output::data(format_args!("{}\n", imported.id));
+        for imported in &imported {
+            output::data(format_args!("{}\n", imported.id));
+        }
+    } else if matches!(format, Format::Table | Format::Wide | Format::Name) {
+        imported.iter().for_each(|imported| print(imported, format));
     } else {
-        print(&imported, name.as_deref(), &arguments.output.format)?;
+        // One image as an object, as ever; several as a list.
+        match imported.as_slice() {
+            [one] => print_document(&document(one), format)?,
+            several => print_document(&several.iter().map(document).collect(), format)?,
+        }
     }
     Ok(0)
 }
@@ -90,40 +126,43 @@ fn source(arguments: &Arguments) -> Result<Source, Failure> {
     Ok(Source::Stream(Box::new(stdin)))
 }
 
-fn print(imported: &Imported, name: Option<&str>, format: &Format) -> Result<(), Failure> {
+fn print(imported: &Imported, format: &Format) {
     let id = imported.id.to_string();
-    let address = name.unwrap_or(&id);
-    match format {
-        Format::Table | Format::Wide => {
-            output::data(format_args!("image/{address} imported\n"));
-            output::talk(format_args!(
-                "{} entries, {}",
-                imported.unpacked.entries,
-                text::size(imported.unpacked.content_bytes)
-            ));
-            if imported.unpacked.skipped > 0 {
-                output::talk(format_args!(
-                    "left out {} owners, devices or attributes that this user or file system cannot have",
-                    imported.unpacked.skipped
-                ));
-            }
-            Ok(())
+    let names = match imported.names.as_slice() {
+        [] => std::slice::from_ref(&id),
+        names => names,
+    };
+    if *format == Format::Name {
+        for name in names {
+            output::data(format_args!("image/{name}\n"));
         }
-        Format::Name => {
-            output::data(format_args!("image/{address}\n"));
-            Ok(())
-        }
-        format => {
-            let document = json!({
-                "name": name,
-                "id": id,
-                "digest": imported.manifest.to_string(),
-                "layer": imported.diff_id.to_string(),
-                "entries": imported.unpacked.entries,
-                "sizeBytes": imported.unpacked.content_bytes,
-                "skipped": imported.unpacked.skipped,
-            });
-            print_document(&document, format)
-        }
+        return;
     }
+    for name in names {
+        output::data(format_args!("image/{name} imported\n"));
+    }
+    output::talk(format_args!(
+        "{} entries, {}",
+        imported.unpacked.entries,
+        text::size(imported.unpacked.content_bytes)
+    ));
+    if imported.unpacked.skipped > 0 {
+        output::talk(format_args!(
+            "left out {} owners, devices or attributes that this user or file system cannot have",
+            imported.unpacked.skipped
+        ));
+    }
+}
+
+fn document(imported: &Imported) -> Value {
+    json!({
+        "name": imported.names.first(),
+        "names": imported.names,
+        "id": imported.id.to_string(),
+        "digest": imported.manifest.to_string(),
+        "layers": imported.layers,
+        "entries": imported.unpacked.entries,
+        "sizeBytes": imported.unpacked.content_bytes,
+        "skipped": imported.unpacked.skipped,
+    })
 }

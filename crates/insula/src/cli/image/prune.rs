@@ -8,7 +8,7 @@ use super::super::store::{self, Location};
 use super::super::text;
 use crate::{Failure, output};
 
-/// Remove images without a name, and what killed imports left
+/// Remove images without a name, cut transfers, and what killed processes left
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  insula image prune --yes\n  insula image prune --all")]
 pub(super) struct Arguments {
@@ -17,7 +17,7 @@ pub(super) struct Arguments {
     all: bool,
 
     /// Do not ask
-    #[arg(short, long)]
+    #[arg(short, long, visible_alias = "force", visible_short_alias = 'f')]
     yes: bool,
 }
 
@@ -38,7 +38,7 @@ pub(super) fn run(arguments: &Arguments, location: &Location) -> Result<u8, Fail
         output::data(format_args!("image/{id} deleted\n"));
     }
     output::talk(format_args!(
-        "freed {}, and {} leftovers of killed imports",
+        "freed {}, and {} leftovers of killed processes",
         text::size(pruned.freed_bytes),
         pruned.leftovers
     ));
@@ -46,7 +46,7 @@ pub(super) fn run(arguments: &Arguments, location: &Location) -> Result<u8, Fail
 }
 
 /// Asks a person; without one, `--yes` must say it.
-fn agrees(what: &str) -> Result<bool, Failure> {
+pub(in super::super) fn agrees(what: &str) -> Result<bool, Failure> {
     let stdin = std::io::stdin();
     if !stdin.is_terminal() {
         return Err(

@@ -1,13 +1,13 @@
-//! `insula image tag IMAGE NAME`.
+//! `insula tag IMAGE NAME`, the same as `insula image tag`.
 
 use insula_node::image::Reference;
 
-use super::super::store::{self, Location};
+use super::store::{self, Location};
 use crate::{Failure, output};
 
 /// Give an image one more name
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  insula image tag debian:12 debian:stable")]
+#[command(after_help = "Examples:\n  insula tag debian:12 debian:stable")]
 pub(super) struct Arguments {
     /// The name or identifier it has
     image: String,

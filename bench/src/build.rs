@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use crate::course::{Course, interleave};
-use crate::figures::{Entry, entry, two_rows};
+use crate::entry::{Entry, entry, two_rows};
 use crate::launch::Program;
 use crate::report::{Bar, Row};
 use crate::sample::Sample;

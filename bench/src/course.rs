@@ -14,10 +14,9 @@ use insula_sys::rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde_json::Value;
 
 use crate::bundle;
-use crate::figures::sum;
 use crate::launch::Program;
 use crate::options::Options;
-use crate::sample::{Cost, Sample};
+use crate::sample::{Cost, Sample, sum};
 
 /// Rounds before anything counts.
 const WARM_UP: usize = 5;

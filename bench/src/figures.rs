@@ -10,33 +10,12 @@ use serde_json::json;
 
 use crate::build;
 use crate::course::{Course, interleave, lifecycle};
+use crate::entry::{Entry, entry, two_rows};
 use crate::images;
 use crate::launch::Program;
 use crate::profile;
 use crate::report::{Bar, Figure, Row};
-use crate::sample::{Cost, Sample};
-
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Entry {
-    pub(crate) name: &'static str,
-    pub(crate) peer: &'static str,
-    pub(crate) bar: Bar,
-    pub(crate) measure: fn(&Course, Entry) -> Vec<Row>,
-}
-
-pub(crate) const fn entry(
-    name: &'static str,
-    peer: &'static str,
-    bar: Bar,
-    measure: fn(&Course, Entry) -> Vec<Row>,
-) -> Entry {
-    Entry {
-        name,
-        peer,
-        bar,
-        measure,
-    }
-}
+use crate::sample::Sample;
 
 /// All figures; those of the untouched host are fewer, for crun refuses hybrid cgroups.
 pub(crate) fn list(host: bool) -> Vec<Entry> {
@@ -89,27 +68,6 @@ pub(crate) fn list(host: bool) -> Vec<Entry> {
     entries.extend(build::list());
     entries.extend(images::list());
     entries
-}
-
-/// One row for wall time and one for processor time, of two contestants run in turn.
-pub(crate) fn two_rows(entry: Entry, cpu_bar: Bar, measured: Result<(Sample, Sample)>) -> Vec<Row> {
-    let (ours, peer) = match measured {
-        Ok(samples) => samples,
-        Err(error) => return vec![Row::failed(entry.name, entry.peer, entry.bar, &error)],
-    };
-    let row = |what, ours, peer, bar| Row {
-        name: format!("{}: {what}", entry.name),
-        unit: "ms",
-        peer_name: entry.peer,
-        ours: Some(Figure::milliseconds(ours)),
-        peer: Some(Figure::milliseconds(peer)),
-        bar,
-        failure: None,
-    };
-    vec![
-        row("wall", ours.wall(), peer.wall(), entry.bar),
-        row("CPU", ours.cpu(), peer.cpu(), cpu_bar),
-    ]
 }
 
 fn run_against(course: &Course, entry: Entry, peer: &Program, cpu_bar: Bar) -> Vec<Row> {
@@ -333,12 +291,4 @@ fn image_podman(course: &Course, entry: Entry) -> Vec<Row> {
         samples
     };
     two_rows(entry, Bar::None, measured())
-}
-
-/// The sum of several commands' costs.
-pub(crate) fn sum(costs: &[Cost], waited: Duration) -> Cost {
-    Cost {
-        wall: costs.iter().map(|cost| cost.wall).sum::<Duration>() + waited,
-        cpu: costs.iter().map(|cost| cost.cpu).sum(),
-    }
 }

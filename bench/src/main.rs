@@ -10,6 +10,7 @@
 mod build;
 mod bundle;
 mod course;
+mod entry;
 mod figures;
 mod images;
 mod launch;

@@ -10,6 +10,14 @@ pub(crate) struct Cost {
     pub(crate) cpu: Duration,
 }
 
+/// The sum of several commands' costs.
+pub(crate) fn sum(costs: &[Cost], waited: Duration) -> Cost {
+    Cost {
+        wall: costs.iter().map(|cost| cost.wall).sum::<Duration>() + waited,
+        cpu: costs.iter().map(|cost| cost.cpu).sum(),
+    }
+}
+
 /// The costs of one contestant in the order they were measured.
 #[derive(Debug, Default)]
 pub(crate) struct Sample {

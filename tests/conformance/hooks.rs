@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::time::Instant;
 
 use serde_json::{Value, json};
 
@@ -318,9 +317,9 @@ fn a_hook_that_takes_too_long_is_aborted() {
     let mut hook = host_hook(&bundle, "slow", "exec sleep 100");
     hook["timeout"] = json!(1);
     let bundle = bundle.set("/hooks/createRuntime", json!([hook]));
-    let start = Instant::now();
-    bundle.try_create(&[]).fails();
-    assert!(start.elapsed().as_secs() < 20);
+    let refused = bundle.try_create(&[]);
+    let text = refused.fails();
+    assert!(text.contains("not done within its timeout"), "{text}");
     bundle.assert_gone();
 }
 

@@ -16,10 +16,10 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 
 use crate::course::Course;
-use crate::figures::{Entry, entry, sum, two_rows};
+use crate::entry::{Entry, entry, two_rows};
 use crate::launch::Program;
 use crate::report::{Bar, Figure, Row};
-use crate::sample::{Cost, Sample};
+use crate::sample::{Cost, Sample, sum};
 use server::Server;
 
 const PULLS: usize = 3;

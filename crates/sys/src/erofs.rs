@@ -48,17 +48,28 @@ struct LoopConfig {
 pub fn mount_image(image: &Path) -> Result<OwnedFd> {
     match mount_source(image) {
         // Not a block device, says a kernel or a file system that cannot mount files.
-        Err(Errno::NOTBLK | Errno::INVAL) => {
-            let (device, path) = attach_loop_device(image)?;
-            let mounted = mount_source(Path::new(&path));
-            drop(device);
-            mounted
-        }
+        Err(Errno::NOTBLK | Errno::INVAL) => mount_through_loop(image),
         other => other,
     }
 }
 
-fn mount_source(source: &Path) -> Result<OwnedFd> {
+/// As [`mount_image`], by a loop device.
+///
+/// # Errors
+/// As [`mount_image`]; also those of loop(4).
+pub fn mount_through_loop(image: &Path) -> Result<OwnedFd> {
+    let (device, path) = attach_loop_device(image)?;
+    let mounted = mount_source(Path::new(&path));
+    drop(device);
+    mounted
+}
+
+/// As [`mount_image`], of the file itself, or of a block device.
+///
+/// # Errors
+/// As [`mount_image`]; `ENOTBLK` or `EINVAL` where files cannot be mounted, `ENOSYS` before Linux
+/// 5.2.
+pub fn mount_source(source: &Path) -> Result<OwnedFd> {
     let context = fsopen("erofs", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_set_string(&context, "source", source)?;
     fsconfig_set_flag(&context, "ro")?;

@@ -17,6 +17,7 @@ pub mod interface;
 pub mod last_mile;
 pub mod mount;
 pub mod namespace;
+pub mod overlay;
 pub mod process;
 pub mod regex;
 pub mod scheduling;

@@ -1,12 +1,11 @@
 //! A layered root, mounted in the container's mount namespace only: no mount of the host's can be
 //! left behind by a runtime that is killed.
 
-use std::ffi::OsString;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use insula_sys::overlay::joined_layers;
 use insula_sys::rustix::fs::CWD;
 use insula_sys::rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, fsconfig_create, fsconfig_set_flag,
@@ -57,27 +56,6 @@ pub(super) fn mount(overlay: &Overlay, place: &Path) -> Result<OwnedFd> {
 pub fn mount_changes(overlay: &Overlay) -> Result<OwnedFd> {
     let off = |name| (name, "off");
     mount_with(overlay, &["redirect_dir", "metacopy", "index"].map(off))
-}
-
-/// A detached, read-only mount of layers, from the uppermost to the lowest. The kernel wants two or
-/// more; one is a directory of its own already.
-///
-/// # Errors
-/// As mounting an overlay.
-pub fn mount_union(lower: &[PathBuf]) -> Result<OwnedFd> {
-    let step = || "mount layers to read them";
-    let create = |form| -> Result<OwnedFd> {
-        let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).step(step)?;
-        set_lower(&context, lower, form)?;
-        fsconfig_create(&context).step(step)?;
-        Ok(context)
-    };
-    let context = create(Form::OneByOne).or_else(|_| create(Form::Joined))?;
-    let flags = (
-        FsMountFlags::FSMOUNT_CLOEXEC,
-        MountAttrFlags::MOUNT_ATTR_RDONLY,
-    );
-    fsmount(&context, flags.0, flags.1).step(step)
 }
 
 fn mount_with(overlay: &Overlay, options: &[(&str, &str)]) -> Result<OwnedFd> {
@@ -136,7 +114,10 @@ fn create(
         fsconfig_set_string(&context, key, path)
             .step(|| format!("overlay option {key}={}", path.display()))
     };
-    set_lower(&context, lower, form)?;
+    match form {
+        Form::OneByOne => lower.iter().try_for_each(|path| set("lowerdir+", path))?,
+        Form::Joined => set("lowerdir", &joined_layers(lower))?,
+    }
     set("upperdir", &overlay.upper)?;
     set("workdir", &overlay.work)?;
     for (key, value) in options {
@@ -148,43 +129,4 @@ fn create(
     }
     fsconfig_create(&context).step(step)?;
     Ok(context)
-}
-
-fn set_lower(context: &OwnedFd, lower: &[PathBuf], form: Form) -> Result<()> {
-    let set = |key: &str, path: &Path| {
-        fsconfig_set_string(context, key, path)
-            .step(|| format!("overlay option {key}={}", path.display()))
-    };
-    match form {
-        Form::OneByOne => lower.iter().try_for_each(|path| set("lowerdir+", path)),
-        Form::Joined => set("lowerdir", &joined_layers(lower)),
-    }
-}
-
-/// The value of `lowerdir`: joined by colons, with colons and backslashes of names escaped.
-fn joined_layers(layers: &[PathBuf]) -> PathBuf {
-    let mut joined = Vec::new();
-    for layer in layers {
-        if !joined.is_empty() {
-            joined.push(b':');
-        }
-        for byte in layer.as_os_str().as_bytes() {
-            if matches!(byte, b':' | b'\\') {
-                joined.push(b'\\');
-            }
-            joined.push(*byte);
-        }
-    }
-    PathBuf::from(OsString::from_vec(joined))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn colons_and_backslashes_of_layers_are_escaped() {
-        let layers = ["/a:b", "/c\\d"].map(PathBuf::from);
-        assert_eq!(joined_layers(&layers), Path::new("/a\\:b:/c\\\\d"));
-    }
 }

@@ -4,15 +4,12 @@
 //! answer holds for this kernel, this user and this file system, and nothing is left behind.
 
 use std::fs::File;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::path::Path;
 
 use insula_sys::Errno;
+use insula_sys::erofs::{mount_source, mount_through_loop};
 use insula_sys::rustix::fs::{Mode, OFlags, open};
-use insula_sys::rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag,
-    fsconfig_set_string, fsmount, fsopen,
-};
 
 use crate::erofs::write_layer;
 use crate::unpack::UnpackOptions;
@@ -51,32 +48,21 @@ impl FormChoice {
 
 /// Tries it out. `store` need not exist: what it will be made below is tried then.
 pub(crate) fn choose(store: &Path) -> FormChoice {
-    let context = match fsopen("erofs", FsOpenFlags::FSOPEN_CLOEXEC) {
-        Ok(context) => context,
-        Err(Errno::NODEV) => return FormChoice::Directory("this kernel has no EROFS"),
-        Err(Errno::PERM) => return FormChoice::Directory("this user may not mount"),
-        Err(_) => return FormChoice::Directory("this kernel has no fsopen(2) (Linux 5.2)"),
-    };
     let Some(image) = make_image(store) else {
         return FormChoice::Directory("the store's file system has no files without names");
     };
     let path = format!("/proc/self/fd/{}", image.as_raw_fd());
-    let mounted = fsconfig_set_string(&context, "source", &path)
-        .and_then(|()| fsconfig_set_flag(&context, "ro"))
-        .and_then(|()| fsconfig_create(&context))
-        .and_then(|()| attach(&context));
-    match mounted {
-        Ok(()) => FormChoice::ErofsFile,
+    match mount_source(Path::new(&path)) {
+        Ok(_mount) => FormChoice::ErofsFile,
+        Err(Errno::NODEV) => FormChoice::Directory("this kernel has no EROFS"),
         Err(Errno::PERM) => FormChoice::Directory("this user may not mount"),
+        Err(Errno::NOSYS) => FormChoice::Directory("this kernel has no fsopen(2) (Linux 5.2)"),
         // Not a block device: Linux before 6.12, or a file system whose files cannot be mounted.
-        Err(_) if File::open("/dev/loop-control").is_ok() => FormChoice::ErofsLoop,
-        Err(_) => FormChoice::Directory("EROFS needs Linux 6.12, or loop devices"),
+        Err(_) => match mount_through_loop(Path::new(&path)) {
+            Ok(_mount) => FormChoice::ErofsLoop,
+            Err(_) => FormChoice::Directory("EROFS needs Linux 6.12, or loop devices"),
+        },
     }
-}
-
-fn attach(context: &OwnedFd) -> Result<(), Errno> {
-    let flags = MountAttrFlags::MOUNT_ATTR_RDONLY;
-    fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, flags).map(drop)
 }
 
 /// An image of nothing.

@@ -17,10 +17,10 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use insula_sys::erofs::mount_image;
+use insula_sys::overlay::mount_read_only;
 use insula_sys::rustix::fs::{CWD, FlockOperation, flock};
 use insula_sys::rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, UnmountFlags, fsconfig_create,
-    fsconfig_set_string, fsmount, fsopen, move_mount, unmount,
+    MountAttrFlags, MoveMountFlags, UnmountFlags, move_mount, unmount,
 };
 
 use super::{Image, Store, make_directory};
@@ -295,7 +295,9 @@ fn mount_union(image: &Image, union: &Union) -> Result<()> {
         }
     }
     lower.reverse();
-    attach(&mount_overlay(&lower)?, &union.directory)?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOSUID;
+    let joined = mount_read_only(&lower, attributes).step(|| "join the layers")?;
+    attach(&joined, &union.directory)?;
     // The union has taken what it needs: one mount is left to be removed.
     for path in lower.iter().filter(|path| path.starts_with(&union.place)) {
         let _ = unmount(path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW);
@@ -311,47 +313,4 @@ fn attach(mount: &OwnedFd, place: &Path) -> Result<()> {
 
 fn mount_erofs(path: &Path) -> Result<OwnedFd> {
     mount_image(path).step(|| format!("mount layer {}", path.display()))
-}
-
-fn mount_overlay(lower: &[PathBuf]) -> Result<OwnedFd> {
-    let step = || "join the layers";
-    let one_by_one = || {
-        let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
-        for path in lower {
-            fsconfig_set_string(&context, "lowerdir+", path)?;
-        }
-        fsconfig_create(&context).map(|()| context)
-    };
-    let joined = || {
-        // Before Linux 6.8.
-        let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
-        fsconfig_set_string(&context, "lowerdir", escaped(lower))?;
-        fsconfig_create(&context).map(|()| context)
-    };
-    let context = one_by_one().or_else(|_| joined()).step(step)?;
-    read_only(&context).step(step)
-}
-
-fn read_only(context: &OwnedFd) -> insula_sys::Result<OwnedFd> {
-    let flags = MountAttrFlags::MOUNT_ATTR_RDONLY
-        | MountAttrFlags::MOUNT_ATTR_NODEV
-        | MountAttrFlags::MOUNT_ATTR_NOSUID;
-    fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, flags)
-}
-
-/// Joined by colons, with colons and backslashes of names escaped.
-fn escaped(paths: &[PathBuf]) -> Vec<u8> {
-    let mut joined = Vec::new();
-    for path in paths {
-        if !joined.is_empty() {
-            joined.push(b':');
-        }
-        for byte in path.as_os_str().as_bytes() {
-            if matches!(byte, b':' | b'\\') {
-                joined.push(b'\\');
-            }
-            joined.push(*byte);
-        }
-    }
-    joined
 }

@@ -11,10 +11,13 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
 use insula_container::error::{Context, Error, Result};
-use insula_container::rootfs::{Lower, Overlay, mount_changes, mount_union};
+use insula_container::rootfs::{Lower, Overlay, mount_changes};
 use insula_image::{AddedLayer, Transaction};
+use insula_sys::overlay::mount_read_only;
 use insula_sys::rustix::fs::{Mode, OFlags, open};
-use insula_sys::rustix::mount::{MoveMountFlags, UnmountFlags, move_mount, unmount};
+use insula_sys::rustix::mount::{
+    MountAttrFlags, MoveMountFlags, UnmountFlags, move_mount, unmount,
+};
 
 use crate::run::image_error;
 
@@ -109,7 +112,9 @@ pub(super) fn read_union(lower: &[PathBuf]) -> Result<Option<OwnedFd>> {
             let opened = open(only, flags, Mode::empty());
             opened.map(Some).step(|| format!("open {}", only.display()))
         }
-        several => mount_union(several).map(Some),
+        several => mount_read_only(several, MountAttrFlags::empty())
+            .map(Some)
+            .step(|| "mount layers to read them"),
     }
 }
 

@@ -50,6 +50,17 @@ use crate::{
 enum Mode {
     Create,
     Run { is_detached: bool, is_kept: bool },
+    /// As a detached run, but what the caller gets of the process it watches itself.
+    Launch,
+}
+
+/// A container whose program has been started, as its parent sees it.
+#[derive(Debug)]
+pub struct Launched {
+    pub pid: i32,
+    pub pidfd: OwnedFd,
+    /// The controlling end of the terminal, where the configuration asks for one.
+    pub terminal: Option<OwnedFd>,
 }
 
 /// What only clone3 can give.
@@ -107,16 +118,28 @@ impl Runtime {
     /// # Errors
     /// As for [`Runtime::create`].
     pub fn run(&self, options: &CreateOptions, is_detached: bool, is_kept: bool) -> Result<i32> {
-        self.make(
-            options,
-            Mode::Run {
-                is_detached,
-                is_kept,
-            },
-        )
+        let mode = Mode::Run {
+            is_detached,
+            is_kept,
+        };
+        self.make(options, mode).map(|(code, _)| code)
     }
 
-    fn make(&self, options: &CreateOptions, mode: Mode) -> Result<i32> {
+    /// Creates and starts a container whose program is a child of this process: waiting for it, its
+    /// terminal and [`Runtime::delete`] are the caller's.
+    ///
+    /// # Errors
+    /// As for [`Runtime::create`].
+    pub fn launch(&self, options: &CreateOptions) -> Result<Launched> {
+        let (_, started) = self.make(options, Mode::Launch)?;
+        Ok(Launched {
+            pid: started.child.pid,
+            pidfd: started.child.pidfd,
+            terminal: started.terminal,
+        })
+    }
+
+    fn make(&self, options: &CreateOptions, mode: Mode) -> Result<(i32, Started)> {
         check_id(&options.id)?;
         crate::launch::protect_program()?;
         let (mut spec, json) = read_source(&options.source)?;
@@ -153,7 +176,7 @@ impl Runtime {
                 crate::warn(&failure);
             }
             // The first failure is the one to tell.
-            result.and_then(|code| destroyed.map(|()| code))
+            result.and_then(|made| destroyed.map(|()| made))
         } else {
             result
         }
@@ -279,7 +302,7 @@ impl<'a> Plan<'a> {
         }
     }
 
-    fn carry_out(&self, directory: &Directory, record: &mut Record) -> Result<i32> {
+    fn carry_out(&self, directory: &Directory, record: &mut Record) -> Result<(i32, Started)> {
         directory.write_record(record, self.json)?;
         let owner = self.root_in_namespace();
         let settings = cgroup::Settings {
@@ -316,7 +339,13 @@ impl<'a> Plan<'a> {
         drop(start_socket);
         let cgroup = self.complete_cgroup(making, &settings, &started, record)?;
         let result = self.follow(directory, record, &cgroup, &mut started, signals.as_ref());
-        result.inspect_err(|_| started.end())
+        match result {
+            Ok(code) => Ok((code, started)),
+            Err(error) => {
+                started.end();
+                Err(error)
+            }
+        }
     }
 
     /// What of the cgroup is made while the container process gets on with its namespaces. A cgroup
@@ -733,10 +762,11 @@ fn check_console(options: &CreateOptions, process: Option<&Process>, mode: Mode)
     let wants = process.is_some_and(|process| process.terminal);
     let is_foreground = matches!(
         mode,
-        Mode::Run {
-            is_detached: false,
-            ..
-        }
+        Mode::Launch
+            | Mode::Run {
+                is_detached: false,
+                ..
+            }
     );
     match (wants, options.console_socket.is_some()) {
         (true, false) if !is_foreground => Err(Error::new(

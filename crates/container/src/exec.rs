@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use insula_sys::Errno;
 use insula_sys::process::{
-    CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, Child, SignalFd, block_signals, clone3, exit_now,
+    CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, Child, block_signals, clone3, exit_now,
     pidfd_send_signal, reset_signals, setns, wait,
 };
 use insula_sys::rustix::fs::{Mode, OFlags, open, openat};
@@ -24,7 +24,7 @@ use crate::attributes::parse_list;
 use crate::capability::Sets;
 use crate::channel::{Channel, Event, Request};
 use crate::container::Container;
-use crate::create::{inherited_sockets, preset, write_pid_file};
+use crate::create::{Launched, inherited_sockets, preset, write_pid_file};
 use crate::error::{Context, Error, Result};
 use crate::format::Status;
 use crate::init::{become_root, join_keyring, open_label};
@@ -68,6 +68,27 @@ impl Runtime {
     /// # Errors
     /// When the container does not run, or the program cannot be started.
     pub fn exec(&self, id: &str, options: &ExecOptions) -> Result<i32> {
+        let container = self.load_to_exec(id, options)?;
+        check_console(options)?;
+        container.exec(options)
+    }
+
+    /// Starts a program in a container as a child of this process: waiting for it and its terminal
+    /// are the caller's.
+    ///
+    /// # Errors
+    /// As for [`Runtime::exec`].
+    pub fn exec_child(&self, id: &str, options: &ExecOptions) -> Result<Launched> {
+        let container = self.load_to_exec(id, options)?;
+        let (child, terminal) = container.begin_exec(options)?;
+        Ok(Launched {
+            pid: child.pid,
+            pidfd: child.pidfd,
+            terminal,
+        })
+    }
+
+    fn load_to_exec(&self, id: &str, options: &ExecOptions) -> Result<Container> {
         crate::launch::protect_program()?;
         let container = self.load(id)?;
         match container.status() {
@@ -79,8 +100,7 @@ impl Runtime {
             }
             _ => {}
         }
-        check_console(options)?;
-        container.exec(options)
+        Ok(container)
     }
 }
 
@@ -95,6 +115,15 @@ fn check_console(options: &ExecOptions) -> Result<()> {
 
 impl Container {
     fn exec(&self, options: &ExecOptions) -> Result<i32> {
+        let signals = (!options.detach).then(block_signals).transpose();
+        let signals = signals.step(|| "watch for signals")?;
+        let (child, terminal) = self.begin_exec(options)?;
+        signals.map_or(Ok(0), |signals| {
+            foreground::wait(&child.pidfd, &signals, terminal.as_ref())
+        })
+    }
+
+    fn begin_exec(&self, options: &ExecOptions) -> Result<(Child, Option<OwnedFd>)> {
         let target = self.pidfd()?;
         let spec = self.spec()?;
         let linux = spec.linux.unwrap_or_default();
@@ -113,22 +142,16 @@ impl Container {
             sets: Sets::of(options.process.capabilities.as_ref()),
             listen_fds: inherited_sockets(),
         };
-        let signals = (!options.detach).then(block_signals).transpose();
-        let signals = signals.step(|| "watch for signals")?;
         let (channel, theirs) = Channel::pair()?;
         let child = joiner.spawn(theirs, &channel)?;
-        let result = self.follow(
-            &joiner,
-            &child,
-            &channel,
-            console.as_ref(),
-            signals.as_ref(),
-        );
-        if result.is_err() {
-            let _ = pidfd_send_signal(child.pidfd.as_fd(), 9);
-            let _ = wait(child.pidfd.as_fd());
+        match self.follow(&joiner, &child, &channel, console.as_ref()) {
+            Ok(terminal) => Ok((child, terminal)),
+            Err(error) => {
+                let _ = pidfd_send_signal(child.pidfd.as_fd(), 9);
+                let _ = wait(child.pidfd.as_fd());
+                Err(error)
+            }
         }
-        result
     }
 
     fn open_cgroup_to_join(&self, below: &[cgroup::Below]) -> Result<Option<cgroup::Cgroup>> {
@@ -160,8 +183,7 @@ impl Container {
         child: &Child,
         channel: &Channel,
         console: Option<&OwnedFd>,
-        signals: Option<&SignalFd>,
-    ) -> Result<i32> {
+    ) -> Result<Option<OwnedFd>> {
         let options = joiner.options;
         if let Some(cgroup) = joiner.cgroup
             && joiner.is_mapped()
@@ -203,9 +225,7 @@ impl Container {
             let socket = terminal::connect_socket(path)?;
             terminal::send_descriptor(&socket, "pidfd", child.pidfd.as_fd())?;
         }
-        signals.map_or(Ok(0), |signals| {
-            foreground::wait(&child.pidfd, signals, terminal.as_ref())
-        })
+        Ok(terminal)
     }
 }
 

@@ -39,10 +39,12 @@ mod terminal;
 mod user_namespace;
 
 pub use container::Container;
+pub use create::Launched;
 pub use error::{Error, Result};
 pub use exec::ExecOptions;
 pub use launch::protect_program;
 pub use runtime::{CreateOptions, Runtime, Source};
+pub use store::process_start;
 
 use std::sync::OnceLock;
 

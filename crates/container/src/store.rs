@@ -277,6 +277,13 @@ pub(crate) fn ids(root: &Path) -> Result<Vec<String>> {
     Ok(ids)
 }
 
+/// When a process that lives was started, in clock ticks since boot (proc(5), `stat`, field 22).
+#[must_use]
+pub fn process_start(pid: i32) -> Option<u64> {
+    let (start, state) = process_stat(pid)?;
+    (state != b'Z' && state != b'X').then_some(start)
+}
+
 /// Start time and state letter of a process (proc(5), `stat`, fields 22 and 3).
 pub(crate) fn process_stat(pid: i32) -> Option<(u64, u8)> {
     let mut buffer = [0; 1024];

@@ -10,7 +10,13 @@ use crate::cli;
 
 /// The commands by what they are for, in the order of the overview.
 const GROUPS: &[(&str, &[&str])] = &[
-    ("Run", &["run", "ps", "rm", "oci"]),
+    (
+        "Guests",
+        &[
+            "run", "create", "start", "stop", "restart", "ps", "exec", "shell", "attach", "console",
+            "pause", "resume", "kill", "wait", "update", "rename", "rm", "oci",
+        ],
+    ),
     (
         "Images",
         &[

@@ -25,21 +25,24 @@ const OCI_GLOBAL_OPTIONS: [&str; 10] = [
 ];
 
 /// Verbs of an OCI runtime that are not verbs of Insula.
-const OCI_VERBS: [&str; 14] = [
-    "checkpoint",
-    "create",
-    "delete",
-    "events",
-    "exec",
-    "features",
-    "kill",
-    "list",
-    "pause",
-    "resume",
-    "spec",
-    "start",
-    "state",
-    "update",
+const OCI_VERBS: [&str; 6] = ["checkpoint", "delete", "features", "list", "spec", "state"];
+
+/// Verbs that both have. Engines that call the binary without `oci` (podman says `start ID`) mean a
+/// container of the runtime: that one exists, or `create` names its bundle.
+const SHARED_VERBS: [&str; 8] = [
+    "create", "events", "exec", "kill", "pause", "resume", "start", "update",
+];
+
+/// Options of the runtime's `create` and `exec` that Insula's do not have.
+const OCI_OPTIONS: [&str; 8] = [
+    "--bundle",
+    "-b",
+    "--console-socket",
+    "--pid-file",
+    "--process",
+    "--no-pivot",
+    "--no-new-keyring",
+    "--preserve-fds",
 ];
 
 /// What the words ask for when it is no person's command line.
@@ -72,9 +75,29 @@ fn choose(arguments: &[OsString]) -> Option<Role> {
     if is_one_of(first, &OCI_VERBS) || is_one_of(option_name(first), &OCI_GLOBAL_OPTIONS) {
         return Some(Role::Oci);
     }
+    if is_one_of(first, &SHARED_VERBS) && means_runtime(first, &arguments[2..]) {
+        return Some(Role::Oci);
+    }
     let is_alone = arguments.len() == 2;
     let is_version = is_one_of(first, &["--version", "-V", "version"]);
     (is_alone && is_version).then_some(Role::Version)
+}
+
+/// Whether the words after a verb that both have are those of an engine.
+fn means_runtime(verb: &OsStr, rest: &[OsString]) -> bool {
+    if verb == "create" {
+        let is_bundle = || {
+            let config = std::fs::read("config.json").unwrap_or_default();
+            String::from_utf8_lossy(&config).contains("\"ociVersion\"")
+        };
+        let has_option = rest.iter().any(|word| is_one_of(option_name(word), &OCI_OPTIONS));
+        return has_option || (rest.len() == 1 && !rest[0].is_empty() && is_bundle());
+    }
+    if verb == "exec" && rest.iter().any(|word| is_one_of(option_name(word), &OCI_OPTIONS)) {
+        return true;
+    }
+    let mut words = rest.iter().filter(|word| !word.as_encoded_bytes().starts_with(b"-"));
+    words.any(|word| oci::exists(word))
 }
 
 /// The part of `--name=value` before the equals sign.
@@ -104,7 +127,8 @@ mod tests {
             &["insula", "--root", "/run/x", "run", "a"][..],
             &["insula", "--log-format=json", "state", "a"],
             &["insula", "--systemd-cgroup", "create", "a"],
-            &["insula", "create", "a"],
+            &["insula", "create", "--bundle", "b", "a"],
+            &["insula", "state", "a"],
         ] {
             assert_eq!(role(words), Some(Role::Oci), "{words:?}");
         }
@@ -118,6 +142,9 @@ mod tests {
             &["insula", "version", "-o", "json"],
             &["insula", "--color", "never", "images"],
             &["insula", "help"],
+            &["insula", "create", "debian:12"],
+            &["insula", "start", "no-such-container"],
+            &["insula", "exec", "web", "ls"],
         ] {
             assert_eq!(role(words), None, "{words:?}");
         }

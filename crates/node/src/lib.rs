@@ -5,6 +5,9 @@
 pub use insula_sys::entry;
 
 pub mod build;
+pub mod event;
+pub mod guest;
+pub mod guest_log;
 pub mod host;
 pub mod interrupt;
 pub mod oci;

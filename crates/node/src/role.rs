@@ -8,6 +8,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
+use crate::guest::monitor;
 use crate::oci;
 
 /// Names of the program that mean `insula oci`.
@@ -21,8 +22,9 @@ pub fn role(args: &[OsString]) -> Option<u8> {
     if name.is_some_and(|name| RUNTIME_NAMES.iter().any(|known| name == *known)) {
         return Some(oci::run(&args[1..]));
     }
-    if args.get(1).is_some_and(|word| word == "oci") {
-        return Some(oci::run(&args[2..]));
+    match args.get(1)?.to_str()? {
+        "oci" => Some(oci::run(&args[2..])),
+        monitor::ROLE => Some(monitor::main(&args[2..])),
+        _ => None,
     }
-    None
 }

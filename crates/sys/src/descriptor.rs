@@ -69,3 +69,20 @@ pub fn close_copy(fd: std::os::fd::BorrowedFd<'_>) {
     // owner's destructor runs in the parent only, as the contract above demands.
     unsafe { libc::close(fd.as_raw_fd()) };
 }
+
+/// Takes on a descriptor that this process was started with, by its number. It is closed on the
+/// next exec.
+///
+/// # Errors
+/// `EBADF` when there is no such descriptor.
+pub fn inherit(number: RawFd) -> Result<OwnedFd> {
+    // SAFETY: no memory is passed; a number that is no descriptor gives EBADF.
+    let copy = unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3) };
+    check(libc::c_long::from(copy))?;
+    // SAFETY: fcntl made a new descriptor that nobody else owns. The number it was copied from came
+    // with the process's start, so nothing in this program owns it either.
+    unsafe {
+        libc::close(number);
+        Ok(OwnedFd::from_raw_fd(copy))
+    }
+}

@@ -1,7 +1,7 @@
 //! `insula df`, the same as `insula system df`.
 
 use insula_node::image::disk_bytes;
-use insula_node::run;
+use insula_node::guest;
 use serde_json::json;
 
 use super::store::{self, Location, engine_failure};
@@ -91,20 +91,20 @@ pub(super) fn run(arguments: &Arguments, location: &Location) -> Result<u8, Fail
 
 /// Those that have ended can go.
 fn containers(location: &Location) -> Result<Line, Failure> {
-    let records = run::list(location.path()).map_err(|error| engine_failure(&error))?;
+    let guests = guest::list(&location.place()).map_err(|error| engine_failure(&error))?;
     let mut line = Line {
         kind: "containers",
-        total: records.len(),
+        total: guests.len(),
         used: 0,
         bytes: 0,
         reclaimable_bytes: 0,
     };
-    for record in &records {
-        let bytes = disk_bytes(&location.path().join("containers").join(&record.id));
+    for guest in &guests {
+        let bytes = disk_bytes(&location.path().join("containers").join(&guest.record.id));
         line.bytes += bytes;
-        match record.ended {
-            Some(_) => line.reclaimable_bytes += bytes,
-            None => line.used += 1,
+        match guest.status.is_up() {
+            false => line.reclaimable_bytes += bytes,
+            true => line.used += 1,
         }
     }
     Ok(line)

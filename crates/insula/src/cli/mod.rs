@@ -8,31 +8,44 @@
 //! Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 not permitted, 5 conflict, 6 unreachable;
 //! `run` ends as the command ended, or 125, 126, 127.
 
+mod attach;
 mod completion;
+mod create;
 mod df;
 mod doctor;
+mod each;
+mod exec;
 mod help;
 mod image;
 mod images;
 mod info;
 mod inspect;
+mod kill;
 mod login;
 mod logout;
 mod mistake;
+mod pause;
 mod prune;
 mod ps;
 mod pull;
 mod push;
 mod registry;
+mod rename;
+mod restart;
+mod resume;
 mod rm;
 mod rmi;
 mod run;
+mod start;
+mod stop;
 mod store;
 mod system;
 mod tag;
 mod text;
+mod update;
 mod value;
 mod version;
+mod wait;
 
 use std::ffi::OsString;
 
@@ -71,8 +84,23 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(Box<run::Arguments>),
+    Create(Box<create::Arguments>),
+    Start(start::Arguments),
+    Stop(stop::Arguments),
+    Restart(restart::Arguments),
     #[command(visible_alias = "ls")]
     Ps(ps::Arguments),
+    Exec(exec::Arguments),
+    Shell(exec::ShellArguments),
+    Attach(attach::Arguments),
+    Console(attach::ConsoleArguments),
+    Pause(pause::Arguments),
+    #[command(visible_alias = "unpause")]
+    Resume(resume::Arguments),
+    Kill(kill::Arguments),
+    Wait(wait::Arguments),
+    Update(update::Arguments),
+    Rename(rename::Arguments),
     Rm(rm::Arguments),
     /// Run as an OCI runtime (create, start, state, kill, delete, …)
     // Chosen by `role` before parsing; named here for help, completions and manual pages.
@@ -191,7 +219,21 @@ fn dispatch(arguments: Arguments, pulled: Option<&str>) -> Result<u8, Failure> {
             Some(manifest) => run::run_pulled(*arguments, manifest, &store),
             None => run::run(*arguments, &store),
         },
+        Command::Create(arguments) => create::run(*arguments, &store),
+        Command::Start(arguments) => start::run(&arguments, &store),
+        Command::Stop(arguments) => stop::run(&arguments, &store),
+        Command::Restart(arguments) => restart::run(&arguments, &store),
         Command::Ps(arguments) => ps::run(&arguments, &store),
+        Command::Exec(arguments) => exec::run(arguments, &store),
+        Command::Shell(arguments) => exec::run_shell(arguments, &store),
+        Command::Attach(arguments) => attach::run(arguments, &store),
+        Command::Console(arguments) => attach::run_console(&arguments, &store),
+        Command::Pause(arguments) => pause::run(&arguments, &store),
+        Command::Resume(arguments) => resume::run(&arguments, &store),
+        Command::Kill(arguments) => kill::run(&arguments, &store),
+        Command::Wait(arguments) => wait::run(&arguments, &store),
+        Command::Update(arguments) => update::run(&arguments, &store),
+        Command::Rename(arguments) => rename::run(&arguments, &store),
         Command::Rm(arguments) => rm::run(&arguments, &store),
         Command::Prune(arguments) => prune::run(&arguments, &store),
         Command::Pull(arguments) => pull::run(&arguments, &store),

@@ -1,9 +1,7 @@
 //! `insula prune`: removes what killed processes left behind.
 
-use std::path::Path;
-
+use insula_node::guest;
 use insula_node::image::PruneScope;
-use insula_node::run::{self, STATE_DIRECTORY};
 
 use super::store::{Location, engine_failure};
 use crate::{Failure, output};
@@ -19,22 +17,21 @@ Examples:
 pub(super) struct Arguments {}
 
 pub(super) fn run(_arguments: &Arguments, location: &Location) -> Result<u8, Failure> {
-    let state = Path::new(STATE_DIRECTORY);
-    let mut pruned = run::prune(location.path(), state, PruneScope::Leftovers)
+    let mut pruned = guest::prune(&location.place(), PruneScope::Leftovers)
         .map_err(|error| engine_failure(&error))?;
     pruned
-        .containers
+        .guests
         .extend(insula_node::oci::prune().map_err(|error| engine_failure(&error))?);
-    for id in &pruned.containers {
+    for id in &pruned.guests {
         output::data(format_args!("container/{id} cleaned\n"));
     }
-    let count = pruned.containers.len() + pruned.names + pruned.images.leftovers;
+    let count = pruned.guests.len() + pruned.names + pruned.images.leftovers;
     if count == 0 {
         output::talk("nothing was left behind");
     } else {
         output::talk(format_args!(
             "removed what was left of {} containers, {} names, {} imports",
-            pruned.containers.len(),
+            pruned.guests.len(),
             pruned.names,
             pruned.images.leftovers
         ));

@@ -1,34 +1,43 @@
-//! `insula rm`: containers that were kept after their end.
+//! `insula rm`: guests that are not needed any more.
 
-use insula_node::run;
+use insula_node::guest::{self, Removal};
+use insula_node::ErrorKind;
 
-use super::store::{Location, engine_failure};
-use crate::{Failure, output};
+use super::each::each;
+use super::store::Location;
+use crate::Failure;
 
-/// Remove containers whose command has ended
+/// Remove containers
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  insula rm calm-otter\n  insula ps -a -o jsonpath={.name} | xargs insula rm"
-)]
+#[command(after_help = "\
+Examples:
+  insula rm calm-otter
+  insula rm -f web
+  insula ps -a -q | xargs insula rm")]
 pub(super) struct Arguments {
     /// Names, or identifiers (their first digits are enough)
     #[arg(required = true, value_name = "CONTAINER")]
     containers: Vec<String>,
+
+    /// Also those that are up: they are killed. A name that is not there is no error
+    #[arg(short, long)]
+    force: bool,
+
+    /// Also volumes that were made for them alone
+    #[arg(short, long)]
+    volumes: bool,
 }
 
-/// Goes on after a failure, so that one wrong name does not keep the others.
 pub(super) fn run(arguments: &Arguments, location: &Location) -> Result<u8, Failure> {
-    let mut first_failure = None;
-    for name in &arguments.containers {
-        match run::remove(location.path(), name) {
-            Ok(_id) => output::data(format_args!("container/{name} deleted\n")),
-            Err(error) => {
-                let failure = engine_failure(&error);
-                if let Some(earlier) = first_failure.replace(failure) {
-                    output::failure(&earlier, false);
-                }
-            }
+    let place = location.place();
+    let removal = Removal {
+        force: arguments.force,
+    };
+    each(&arguments.containers, |name| {
+        match guest::remove(&place, name, removal) {
+            Ok(_) => Ok(Some("deleted")),
+            Err(error) if arguments.force && error.kind_of() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
         }
-    }
-    first_failure.map_or(Ok(0), Err)
+    })
 }

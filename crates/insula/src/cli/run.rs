@@ -1,12 +1,17 @@
 //! `insula run IMAGE [COMMAND…]`: what was typed becomes [`RunOptions`].
 
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use insula_node::guest::{self, AttachOptions};
 use insula_node::image::registry::Platform;
 use insula_node::image::{Digest, Kind, Reference};
-use insula_node::run::{self, Limit, Network, RunOptions, Tmpfs, Volume};
+use insula_node::run::{
+    HealthCheck, Limit, LogDriver, LogSettings, Network, RestartPolicy, RunOptions, SystemMode,
+    Tmpfs, Volume,
+};
 
+use super::attach::finish;
 use super::registry::TransferArguments;
 use super::store::{Location, engine_failure};
 use super::{pull, value};
@@ -23,13 +28,37 @@ pub(super) const PULLED_ROLE: &str = "__pulled";
 #[command(after_help = "\
 Options stand before the image; what follows the image belongs to the command in it.
 The exit code is the command's; see: insula help exit-codes
+On a terminal ctrl-p ctrl-q leaves and the container goes on. With --rm in the foreground the
+container ends with this command, however that ends.
 
 Examples:
   insula run --rm debian:12 cat /etc/os-release
+  insula run -d --name web --restart on-failure:5 web:1
   insula run -it --rm --pull always debian:12 bash
   insula run --rm -v ./src:/src:ro -w /src -m 512m --cpus 1.5 debian:12 make
   echo hello | insula run -i --rm debian:12 tr a-z A-Z")]
 pub(super) struct Arguments {
+    /// Run it in the background, and print its identifier
+    #[arg(short, long)]
+    detach: bool,
+
+    /// Pass signals on to it [default: true]
+    #[arg(long, value_name = "BOOL", default_value_t = true)]
+    #[arg(action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
+    #[arg(require_equals = true, hide_default_value = true, hide_possible_values = true)]
+    sig_proxy: bool,
+
+    /// The keys that leave
+    #[arg(long, value_name = "KEYS", default_value = "ctrl-p,ctrl-q", value_parser = value::keys)]
+    detach_keys: value::Keys,
+
+    #[command(flatten)]
+    guest: GuestArguments,
+}
+
+/// What `run` and `create` have in common.
+#[derive(Debug, clap::Args)]
+pub(super) struct GuestArguments {
     /// The image, then the command and its arguments [default: the image's command]
     #[arg(
         required = true,
@@ -54,12 +83,15 @@ pub(super) struct Arguments {
     #[arg(long)]
     name: Option<String>,
 
-    /// Not built yet: containers run in the foreground
-    #[arg(short, long, hide = true)]
-    detach: bool,
+    /// Write the container's identifier to a new file
+    #[arg(long, value_name = "FILE")]
+    cidfile: Option<PathBuf>,
 
     #[command(flatten, next_help_heading = "Image")]
     image: Image,
+
+    #[command(flatten, next_help_heading = "Supervision")]
+    supervision: Supervision,
 
     #[command(flatten, next_help_heading = "Environment")]
     surroundings: Surroundings,
@@ -72,6 +104,58 @@ pub(super) struct Arguments {
 
     #[command(flatten, next_help_heading = "Isolation")]
     isolation: Isolation,
+}
+
+#[derive(Debug, clap::Args)]
+struct Supervision {
+    /// When to start it again: no, always, unless-stopped, on-failure[:COUNT]
+    #[arg(long, value_name = "POLICY", default_value = "no", value_parser = value::restart)]
+    restart: RestartPolicy,
+
+    /// Check its health by this line of the shell
+    #[arg(long, value_name = "COMMAND")]
+    health_cmd: Option<String>,
+
+    /// Time between checks [default: the image's, or 30s]
+    #[arg(long, value_name = "DURATION", value_parser = value::milliseconds)]
+    health_interval: Option<u64>,
+
+    /// How long a check may take [default: the image's, or 30s]
+    #[arg(long, value_name = "DURATION", value_parser = value::milliseconds)]
+    health_timeout: Option<u64>,
+
+    /// Failures before this has passed do not count [default: the image's, or 0]
+    #[arg(long, value_name = "DURATION", value_parser = value::milliseconds)]
+    health_start_period: Option<u64>,
+
+    /// So many failures in a row make it unhealthy [default: the image's, or 3]
+    #[arg(long, value_name = "NUMBER")]
+    health_retries: Option<u32>,
+
+    /// No check, also not the image's
+    #[arg(long)]
+    no_healthcheck: bool,
+
+    /// The signal that `stop` sends [default: the image's, or TERM]
+    #[arg(long, value_name = "SIGNAL")]
+    stop_signal: Option<String>,
+
+    /// Seconds that `stop` waits before it kills
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    stop_timeout: u32,
+
+    /// Whether its output is kept: file, none
+    #[arg(long, value_name = "DRIVER", default_value = "file")]
+    log_driver: String,
+
+    /// Bounds of what is kept: max-size=10m, max-file=3
+    #[arg(long = "log-opt", value_name = "NAME=VALUE")]
+    log_options: Vec<String>,
+
+    /// Whether it holds a whole system: auto (when its program is an init), always, false
+    #[arg(long = "systemd", visible_alias = "system", value_name = "WHEN")]
+    #[arg(default_value = "auto", value_parser = system_mode)]
+    system: SystemMode,
 }
 
 #[derive(Debug, clap::Args)]
@@ -197,14 +281,15 @@ enum When {
 }
 
 pub(super) fn run(arguments: Arguments, location: &Location) -> Result<u8, Failure> {
-    let wanted = arguments.image.clone();
+    let wanted = arguments.guest.image.clone();
+    let (how, guest) = arguments.split();
     // What cannot be run is not worth a transfer.
-    let options = options(arguments, location)?;
+    let options = options(guest, location)?;
     let brought = bring(&options.image, &wanted, location);
     if let Some(manifest) = brought.map_err(|it| it.with_exit_code(125))? {
         return Err(begin_again(&manifest).with_exit_code(125));
     }
-    run_here(&options)
+    run_here(&options, &how)
 }
 
 /// Runs an image that [`begin_again`] has brought.
@@ -213,8 +298,71 @@ pub(super) fn run_pulled(
     manifest: &str,
     location: &Location,
 ) -> Result<u8, Failure> {
-    manifest.clone_into(&mut arguments.image_and_command[0]);
-    run_here(&options(arguments, location)?)
+    manifest.clone_into(&mut arguments.guest.image_and_command[0]);
+    let (how, guest) = arguments.split();
+    run_here(&options(guest, location)?, &how)
+}
+
+/// How the command stays with the guest.
+struct How {
+    detach: bool,
+    attach: AttachOptions,
+    cidfile: Option<PathBuf>,
+}
+
+impl Arguments {
+    fn split(self) -> (How, GuestArguments) {
+        let how = How {
+            detach: self.detach,
+            attach: AttachOptions {
+                signals: self.sig_proxy,
+                detach_keys: self.detach_keys.0,
+                ..AttachOptions::default()
+            },
+            cidfile: self.guest.cidfile.clone(),
+        };
+        (how, self.guest)
+    }
+}
+
+/// Makes a guest for `create`; pulling, where it is wanted, comes first.
+pub(super) fn create(arguments: GuestArguments, location: &Location) -> Result<u8, Failure> {
+    let wanted = arguments.image.clone();
+    let cidfile = arguments.cidfile.clone();
+    let cidfile = CidFile::reserve(cidfile.as_deref())?;
+    let mut options = options(arguments, location)?;
+    if let Some(manifest) = bring(&options.image, &wanted, location)? {
+        options.image = manifest.to_string();
+    }
+    let record = guest::create(&options).map_err(|error| engine_failure(&error))?;
+    cidfile.write(&record.id)?;
+    output::data(format_args!("{}\n", record.id));
+    Ok(0)
+}
+
+/// The file of `--cidfile`: made before the guest, so that nobody else's is overwritten.
+struct CidFile<'a>(Option<(&'a Path, std::fs::File)>);
+
+impl<'a> CidFile<'a> {
+    fn reserve(path: Option<&'a Path>) -> Result<Self, Failure> {
+        let Some(path) = path else {
+            return Ok(Self(None));
+        };
+        let file = std::fs::File::create_new(path).map_err(|error| {
+            Failure::conflict(format!("make --cidfile {}", path.display())).caused_by(&error)
+        })?;
+        Ok(Self(Some((path, file))))
+    }
+
+    fn write(self, id: &str) -> Result<(), Failure> {
+        use std::io::Write;
+        let Some((path, mut file)) = self.0 else {
+            return Ok(());
+        };
+        file.write_all(id.as_bytes()).map_err(|error| {
+            Failure::failed(format!("write --cidfile {}", path.display())).caused_by(&error)
+        })
+    }
 }
 
 /// Becomes a fresh process that runs the image: pulling took threads, with which no container can
@@ -229,14 +377,26 @@ fn begin_again(manifest: &Digest) -> Failure {
     Failure::failed("cannot start anew after the pull").caused_by(&error)
 }
 
-fn run_here(options: &RunOptions) -> Result<u8, Failure> {
-    let finished = run::run(options)
-        .map_err(|error| engine_failure(&error).with_exit_code(run::exit_code(&error)))?;
-    if let Some(error) = &finished.left_behind {
-        output::talk(format_args!("warning: {}", error.chain()));
+fn run_here(options: &RunOptions, how: &How) -> Result<u8, Failure> {
+    let explain =
+        |error| engine_failure(&error).with_exit_code(guest::exit_code(&error));
+    let cidfile = CidFile::reserve(how.cidfile.as_deref())?;
+    if how.detach {
+        let record = guest::run_detached(options).map_err(explain)?;
+        cidfile.write(&record.id)?;
+        output::data(format_args!("{}\n", record.id));
+        return Ok(0);
     }
-    // Exit codes of processes have eight bits.
-    Ok(u8::try_from(finished.code).unwrap_or(u8::MAX))
+    let mut written = Ok(());
+    let mut cidfile = Some(cidfile);
+    let mut known = |id: &str| {
+        if let Some(cidfile) = cidfile.take() {
+            written = cidfile.write(id);
+        }
+    };
+    let finished = guest::run(options, &how.attach, &mut known).map_err(explain)?;
+    written?;
+    Ok(finish(&finished))
 }
 
 /// Pulls the image when that is wanted and gives its manifest, which no other pull can rename.
@@ -267,13 +427,7 @@ fn bring(name: &str, wanted: &Image, location: &Location) -> Result<Option<Diges
     Ok(Some(pulled.manifest))
 }
 
-fn options(arguments: Arguments, location: &Location) -> Result<RunOptions, Failure> {
-    if arguments.detach {
-        return Err(
-            Failure::not_built("containers in the background (-d) are not built yet")
-                .hint("run it in the foreground, or: insula run … & to let the shell keep it"),
-        );
-    }
+fn options(arguments: GuestArguments, location: &Location) -> Result<RunOptions, Failure> {
     let mut words = arguments.image_and_command.into_iter();
     let image = words.next().unwrap_or_default();
     check_wall(&arguments.isolation.wall)?;
@@ -291,9 +445,86 @@ fn options(arguments: Arguments, location: &Location) -> Result<RunOptions, Fail
     options.memory_bytes = arguments.limits.memory_bytes;
     options.pids = arguments.limits.pids;
     options.limits = arguments.limits.resource_limits;
+    set_supervision(&mut options, arguments.supervision)?;
     set_surroundings(&mut options, arguments.surroundings)?;
     set_files(&mut options, arguments.files);
     Ok(options)
+}
+
+fn set_supervision(options: &mut RunOptions, from: Supervision) -> Result<(), Failure> {
+    if options.remove && from.restart != RestartPolicy::No {
+        return Err(Failure::usage("--rm and --restart contradict each other")
+            .hint("a container that is removed at its end cannot be started again"));
+    }
+    options.restart = from.restart;
+    options.health = health(&from);
+    if let Some(signal) = &from.stop_signal {
+        value::signal(signal)
+            .map_err(|reason| Failure::usage(format!("--stop-signal: {reason}")))?;
+    }
+    options.stop_signal = from.stop_signal;
+    options.stop_timeout_s = from.stop_timeout;
+    options.system = from.system;
+    options.log = log_settings(&from.log_driver, &from.log_options)?;
+    Ok(())
+}
+
+fn health(from: &Supervision) -> Option<HealthCheck> {
+    let test = match (&from.health_cmd, from.no_healthcheck) {
+        (_, true) => vec!["NONE".to_owned()],
+        (Some(line), false) => vec!["CMD-SHELL".to_owned(), line.clone()],
+        (None, false) => Vec::new(),
+    };
+    let check = HealthCheck {
+        test,
+        interval_ms: from.health_interval,
+        timeout_ms: from.health_timeout,
+        start_period_ms: from.health_start_period,
+        retries: from.health_retries,
+    };
+    (check != HealthCheck::default()).then_some(check)
+}
+
+fn log_settings(driver: &str, words: &[String]) -> Result<LogSettings, Failure> {
+    let driver = match driver {
+        // What docker and podman call their files is a file here, too.
+        "file" | "local" | "json-file" | "k8s-file" => LogDriver::File,
+        "none" => LogDriver::None,
+        _ => {
+            return Err(Failure::usage(format!("there is no log driver `{driver}`"))
+                .hint("--log-driver file or none; `insula logs -f NAME` feeds other systems"));
+        }
+    };
+    let mut settings = LogSettings {
+        driver,
+        ..LogSettings::default()
+    };
+    for word in words {
+        let (name, text) = word.split_once('=').unwrap_or((word, ""));
+        let wrong = |reason: String| Failure::usage(format!("--log-opt {word}: {reason}"));
+        match name {
+            "max-size" => settings.max_bytes = Some(value::bytes(text).map_err(wrong)?),
+            "max-file" => {
+                let count = text.parse().ok().filter(|count| *count > 0);
+                let count = count.ok_or_else(|| wrong("a number from 1 is wanted".to_owned()))?;
+                settings.max_files = Some(count);
+            }
+            _ => {
+                return Err(wrong("there is no such option".to_owned())
+                    .hint("max-size=SIZE and max-file=NUMBER"));
+            }
+        }
+    }
+    Ok(settings)
+}
+
+fn system_mode(text: &str) -> Result<SystemMode, String> {
+    match text {
+        "auto" => Ok(SystemMode::Auto),
+        "always" | "true" => Ok(SystemMode::Yes),
+        "false" | "never" => Ok(SystemMode::No),
+        _ => Err("use auto, always or false".to_owned()),
+    }
 }
 
 fn set_surroundings(options: &mut RunOptions, from: Surroundings) -> Result<(), Failure> {
@@ -351,7 +582,7 @@ fn network(name: &str) -> Result<Network, Failure> {
 }
 
 /// Files first, then flags, so that a flag wins.
-fn environment(files: &[PathBuf], flags: &[String]) -> Result<Vec<String>, Failure> {
+pub(super) fn environment(files: &[PathBuf], flags: &[String]) -> Result<Vec<String>, Failure> {
     let mut variables = Vec::new();
     for file in files {
         let text = std::fs::read_to_string(file).map_err(|error| {
@@ -399,7 +630,8 @@ mod tests {
         let parser = <Parser as clap::Parser>::try_parse_from(words).unwrap_or_else(|error| {
             panic!("{error}");
         });
-        options(parser.arguments, &Location::choose(Some("/store".into())))
+        let (_, guest) = parser.arguments.split();
+        options(guest, &Location::choose(Some("/store".into())))
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use insula_node::guest::{self, Place};
 use insula_node::image::{self, Kind, Store};
 use insula_node::{Error, ErrorKind};
 
@@ -33,9 +34,14 @@ impl Location {
         Store::new(&self.0)
     }
 
-    /// Names of the containers that use the image with this manifest.
+    /// The guests of this store.
+    pub(crate) fn place(&self) -> Place {
+        Place::new(&self.0)
+    }
+
+    /// Names of the guests that use the image with this manifest.
     pub(crate) fn users_of(&self, manifest: &image::Digest) -> Vec<String> {
-        insula_node::run::users_of_image(&self.0, manifest)
+        guest::users_of_image(&self.place(), manifest)
     }
 }
 

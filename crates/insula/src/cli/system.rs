@@ -1,9 +1,7 @@
 //! `insula system …`: what concerns the whole host.
 
-use std::path::Path;
-
+use insula_node::guest::{self, Removal};
 use insula_node::image::PruneScope;
-use insula_node::run::{self, STATE_DIRECTORY};
 
 use super::image::agrees;
 use super::store::{Location, engine_failure};
@@ -61,18 +59,18 @@ fn prune(arguments: &PruneArguments, location: &Location) -> Result<u8, Failure>
         return Ok(0);
     }
     let failed = |error| engine_failure(&error);
-    for record in run::list(location.path()).map_err(failed)? {
-        if record.ended.is_some() {
-            run::remove(location.path(), &record.id).map_err(failed)?;
-            output::data(format_args!("container/{} deleted\n", record.name));
+    let place = location.place();
+    for guest in guest::list(&place).map_err(failed)? {
+        if guest.status == guest::Status::Exited {
+            guest::remove(&place, &guest.record.id, Removal::default()).map_err(failed)?;
+            output::data(format_args!("container/{} deleted\n", guest.record.name));
         }
     }
-    let state = Path::new(STATE_DIRECTORY);
-    let mut pruned = run::prune(location.path(), state, scope).map_err(failed)?;
+    let mut pruned = guest::prune(&place, scope).map_err(failed)?;
     pruned
-        .containers
+        .guests
         .extend(insula_node::oci::prune().map_err(failed)?);
-    for id in &pruned.containers {
+    for id in &pruned.guests {
         output::data(format_args!("container/{id} cleaned\n"));
     }
     for id in &pruned.images.deleted {

@@ -2,7 +2,7 @@
 //!
 //! The forms are docker's, because people have them in their fingers; each error says the form.
 
-use insula_node::run::{Limit, Tmpfs, Volume};
+use insula_node::run::{Limit, RestartPolicy, Tmpfs, Volume};
 
 /// `512m`, `1.5g`, `1048576`: bytes, with binary units.
 pub(super) fn bytes(text: &str) -> Result<u64, String> {
@@ -59,19 +59,20 @@ fn scaled(number: &str, unit: u64) -> Option<u64> {
 
 /// `-v SRC:DST[:OPTIONS]`.
 pub(super) fn volume(text: &str) -> Result<Volume, String> {
-    const FORM: &str = "the form is HOSTPATH:PATH[:ro]";
+    const FORM: &str = "the form is HOSTPATH:PATH[:ro] or VOLUME:PATH[:ro]";
     let mut parts = text.splitn(3, ':');
     let (Some(source), Some(destination)) = (parts.next(), parts.next()) else {
-        return Err(format!(
-            "{FORM}; volumes without a host path are not built yet"
-        ));
+        return Err(FORM.to_owned());
     };
     if !destination.starts_with('/') {
         return Err(format!("`{destination}` is not an absolute path; {FORM}"));
     }
-    if !source.starts_with(['/', '.']) {
+    if source.is_empty() {
+        return Err(format!("the source is missing; {FORM}"));
+    }
+    if !source.starts_with(['/', '.']) && source.contains('/') {
         return Err(format!(
-            "`{source}` is not a path (named volumes are not built yet); write ./{source} or /…"
+            "`{source}` is neither a path nor the name of a volume; write ./{source} or /…"
         ));
     }
     let options = parts.next().map_or_else(Vec::new, comma_list);
@@ -235,6 +236,64 @@ pub(super) fn environment(text: &str) -> Result<Option<String>, String> {
     Ok(std::env::var(name)
         .ok()
         .map(|value| format!("{name}={value}")))
+}
+
+/// A signal by name or number.
+pub(super) fn signal(text: &str) -> Result<i32, String> {
+    insula_node::oci::parse_signal(text)
+}
+
+/// A restart policy as docker writes it.
+pub(super) fn restart(text: &str) -> Result<RestartPolicy, String> {
+    text.parse::<RestartPolicy>().map_err(|error| {
+        let hint = error.hint_text().unwrap_or_default();
+        format!("{error}; use {hint}")
+    })
+}
+
+/// A duration as docker writes it: `1m30s`, `500ms`, `2h`; 0 alone. In milliseconds.
+pub(super) fn milliseconds(text: &str) -> Result<u64, String> {
+    const UNITS: [(&str, u64); 4] = [("ms", 1), ("h", 3_600_000), ("m", 60_000), ("s", 1000)];
+    let wrong = || format!("`{text}` is no duration; write 30s, 1m30s or 500ms");
+    if text == "0" {
+        return Ok(0);
+    }
+    let mut rest = text;
+    let mut total = 0_u64;
+    while !rest.is_empty() {
+        let end = rest.find(|letter: char| !letter.is_ascii_digit()).ok_or_else(wrong)?;
+        let number: u64 = rest[..end].parse().map_err(|_error| wrong())?;
+        let (unit, factor) = UNITS
+            .into_iter()
+            .find(|(unit, _)| rest[end..].starts_with(unit))
+            .ok_or_else(wrong)?;
+        let part = number.checked_mul(factor).ok_or_else(wrong)?;
+        total = total.checked_add(part).ok_or_else(wrong)?;
+        rest = &rest[end + unit.len()..];
+    }
+    if text.is_empty() { Err(wrong()) } else { Ok(total) }
+}
+
+/// Keys that are typed one after the other: `ctrl-p,ctrl-q`, or single characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Keys(pub(super) Vec<u8>);
+
+/// The value of `--detach-keys`; empty for none.
+pub(super) fn keys(text: &str) -> Result<Keys, String> {
+    let key = |word: &str| -> Option<u8> {
+        match (word.strip_prefix("ctrl-"), word.as_bytes()) {
+            (Some(letter), _) => match letter.as_bytes() {
+                [letter @ (b'a'..=b'z' | b'@'..=b'_')] => Some(letter & 0x1f),
+                _ => None,
+            },
+            (None, [letter @ 0x20..0x7f]) => Some(*letter),
+            _ => None,
+        }
+    };
+    let words = text.split(',').filter(|word| !word.is_empty());
+    let keys: Option<Vec<u8>> = words.map(key).collect();
+    keys.map(Keys)
+        .ok_or_else(|| "write keys as ctrl-p,ctrl-q or single characters".to_owned())
 }
 
 /// The lines of an environment file: `NAME=VALUE` or `NAME`; empty lines and `#` lines are skipped.

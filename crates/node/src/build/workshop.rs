@@ -29,9 +29,10 @@ use super::layer::{Writer, make};
 use super::options::BuildOptions;
 use super::runner::Runner;
 use super::stage::StageLayer;
-use crate::run::format::ContainerRecord;
-use crate::run::workspace::Workspace;
-use crate::run::{image_error, make_workspace};
+use crate::guest::format::GuestRecord;
+use crate::guest::make_workspace;
+use crate::guest::workspace::Workspace;
+use crate::run::{RunOptions, image_error};
 
 #[derive(Debug)]
 pub(super) struct Workshop {
@@ -59,17 +60,11 @@ impl Workshop {
             .step(|| "separate the mounts of the build")?;
         let store = Store::new(&options.store);
         let lock = store.lock_shared().map_err(image_error)?;
-        let workspace = make_workspace(&options.store, None, |id, name| ContainerRecord {
-            version: crate::run::format::VERSION,
-            id,
-            name,
-            image: "build".to_owned(),
+        let workspace = make_workspace(&options.store, None, |id, name| {
+            let mut config = RunOptions::new(&options.store, "");
+            config.remove = true;
             // A build keeps its layers by a transaction, not by its record.
-            manifest: Digest::of(b""),
-            command: vec!["build".to_owned()],
-            created: crate::run::now(),
-            remove: true,
-            ended: None,
+            GuestRecord::new(id, name, config, Digest::of(b""))
         })?;
         drop(lock);
         let made = Self::furnish(options, &store, &workspace);

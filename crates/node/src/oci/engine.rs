@@ -74,7 +74,7 @@ pub(crate) fn container(invocation: &Invocation<'_>) -> Result<Container> {
 }
 
 /// Root's own directory, or the user's below `$XDG_RUNTIME_DIR`.
-fn default_root() -> Result<PathBuf> {
+pub(crate) fn default_root() -> Result<PathBuf> {
     let user = std::env::var_os("XDG_RUNTIME_DIR").filter(|value| !value.is_empty());
     let is_root = geteuid().is_root();
     match user {

@@ -30,7 +30,7 @@ mod time;
 mod update;
 mod users;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 use command::Command;
 pub use engine::prune;
@@ -40,6 +40,22 @@ use log::{Level, Log};
 
 /// The name and version, as the tools that ask for `--version` read it: three words.
 const VERSION: &str = concat!("insula version ", env!("CARGO_PKG_VERSION"), "\nspec: ");
+
+/// Whether the runtime has a container of this id, in its usual place.
+#[must_use]
+pub fn exists(id: &OsStr) -> bool {
+    let is_plain = !id.is_empty() && !id.as_encoded_bytes().contains(&b'/');
+    is_plain
+        && engine::default_root().is_ok_and(|root| root.join(id).join("state.json").exists())
+}
+
+/// The number of a signal by its name, with or without `SIG`, or by its number.
+///
+/// # Errors
+/// There is no such signal; the text says which are near.
+pub fn parse_signal(text: &str) -> std::result::Result<i32, String> {
+    signal::parse(text).map_err(|failure| failure.message)
+}
 
 /// Runs the command that `words` (without the program's name) ask for.
 pub fn run(words: &[OsString]) -> u8 {

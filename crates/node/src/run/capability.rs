@@ -47,6 +47,28 @@ pub(super) fn choose(added: &[String], dropped: &[String]) -> Result<Capabilitie
     })
 }
 
+/// Another user than root has only what its program brings, within these bounds, as after any
+/// execve(2).
+pub(crate) fn for_user(sets: Capabilities, uid: u32) -> Capabilities {
+    if uid != 0 {
+        return Capabilities {
+            effective: Vec::new(),
+            permitted: Vec::new(),
+            ..sets
+        };
+    }
+    Capabilities {
+        effective: sets.bounding.clone(),
+        permitted: sets.bounding.clone(),
+        ..sets
+    }
+}
+
+/// Every capability that this process has.
+pub(crate) fn all() -> Result<Capabilities> {
+    choose(&["ALL".to_owned()], &[])
+}
+
 fn named(names: &[String]) -> impl Iterator<Item = &str> {
     let names = names.iter().map(String::as_str);
     names.filter(|name| !name.eq_ignore_ascii_case("ALL"))

@@ -3,16 +3,20 @@
 use std::path::PathBuf;
 
 use insula_container::cgroup::Manager;
+use insula_container::error::{Context, Result};
+use serde::{Deserialize, Serialize};
 
-/// Where the engine keeps the records of what `insula run` runs; on the host's tmpfs.
-pub const STATE_DIRECTORY: &str = "/run/insula/containers";
+use super::policy::{HealthCheck, LogSettings, RestartPolicy, SystemMode};
 
-/// A container to run.
-#[derive(Debug, Clone)]
+/// A guest to run. Everything but its places is also part of its record.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct RunOptions {
     /// The root of images and containers, such as `/var/lib/insula`.
+    #[serde(skip)]
     pub store: PathBuf,
-    /// See [`STATE_DIRECTORY`].
+    /// See [`crate::guest::STATE_ROOT`].
+    #[serde(skip)]
     pub state: PathBuf,
     pub cgroup_manager: Manager,
     pub image: String,
@@ -42,6 +46,8 @@ pub struct RunOptions {
     pub network: Network,
     /// A terminal of its own; ours, if we have one, is connected to it.
     pub terminal: bool,
+    /// Its first size: rows and columns.
+    pub terminal_size: Option<(u16, u16)>,
     /// Our standard input goes to the program. Otherwise it reads nothing.
     pub interactive: bool,
     /// Remove the container, with its writable layer, when the program has ended.
@@ -50,6 +56,22 @@ pub struct RunOptions {
     pub name: Option<String>,
     pub annotations: Vec<(String, String)>,
     pub shm_bytes: u64,
+    pub restart: RestartPolicy,
+    /// Replaces the image's.
+    pub health: Option<HealthCheck>,
+    /// A name or a number; replaces the image's.
+    pub stop_signal: Option<String>,
+    /// How long a guest that is to stop may take.
+    pub stop_timeout_s: u32,
+    pub log: LogSettings,
+    /// Whether the program is a whole system's first process.
+    pub system: SystemMode,
+}
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        Self::new("/var/lib/insula", "")
+    }
 }
 
 impl RunOptions {
@@ -58,7 +80,7 @@ impl RunOptions {
     pub fn new(store: impl Into<PathBuf>, image: impl Into<String>) -> Self {
         Self {
             store: store.into(),
-            state: STATE_DIRECTORY.into(),
+            state: crate::guest::STATE_ROOT.into(),
             cgroup_manager: Manager::default(),
             image: image.into(),
             command: Vec::new(),
@@ -79,19 +101,27 @@ impl RunOptions {
             security: Vec::new(),
             network: Network::None,
             terminal: false,
+            terminal_size: None,
             interactive: false,
             remove: false,
             name: None,
             annotations: Vec::new(),
             shm_bytes: 64 << 20,
+            restart: RestartPolicy::No,
+            health: None,
+            stop_signal: None,
+            stop_timeout_s: 10,
+            log: LogSettings::default(),
+            system: SystemMode::Auto,
         }
     }
 }
 
-/// A host path in the container.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A host path, or a volume by name, in the container.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Volume {
-    /// Relative paths are relative to the working directory.
+    /// Relative paths are relative to the working directory; a word without a slash is the name of a
+    /// volume.
     pub source: PathBuf,
     /// Absolute.
     pub destination: PathBuf,
@@ -99,8 +129,32 @@ pub struct Volume {
     pub options: Vec<String>,
 }
 
+impl Volume {
+    /// Makes a relative host path absolute, before the working directory is left.
+    ///
+    /// # Errors
+    /// The path does not exist.
+    pub fn settle(&mut self) -> Result<()> {
+        if self.is_named() {
+            return Ok(());
+        }
+        let given = &self.source;
+        self.source = std::fs::canonicalize(given)
+            .step(|| format!("volume {}", given.display()))
+            .map_err(|error| error.hint("the host path of a volume must exist: make it first"))?;
+        Ok(())
+    }
+
+    /// Whether the source is a volume's name and no path.
+    #[must_use]
+    pub fn is_named(&self) -> bool {
+        let text = self.source.as_os_str().as_encoded_bytes();
+        !text.contains(&b'/') && !text.starts_with(b".")
+    }
+}
+
 /// An empty file system in memory.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Tmpfs {
     /// Absolute.
     pub destination: PathBuf,
@@ -108,7 +162,7 @@ pub struct Tmpfs {
 }
 
 /// A resource limit by the specification's name, `RLIMIT_NOFILE`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Limit {
     pub name: String,
     pub soft: u64,
@@ -116,7 +170,8 @@ pub struct Limit {
 }
 
 /// The network the program sees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Network {
     /// A loopback interface of its own and nothing else.
     #[default]

@@ -8,8 +8,6 @@ use insula_container::spec::{
     OCI_VERSION, Pids, Process, Resources, Rlimit, Root, Spec, User,
 };
 use insula_image::{Config, Image, ResolvedUser, UnionView};
-use insula_sys::rustix::stdio::stdin;
-use insula_sys::rustix::termios::tcgetwinsize;
 
 use super::options::{Network, RunOptions, Tmpfs, Volume};
 use super::security::Security;
@@ -81,7 +79,7 @@ fn process(
         Some(directory) => directory.clone(),
         None => Path::new("/").join(&config.working_dir),
     };
-    let size = tcgetwinsize(stdin()).ok().filter(|_| options.terminal);
+    let size = options.terminal_size.filter(|_| options.terminal);
     let limits = options.limits.iter().map(|limit| Rlimit {
         kind: limit.name.clone(),
         soft: limit.soft,
@@ -93,9 +91,9 @@ fn process(
     groups.extend(user.groups.iter().filter(|group| **group != user.gid));
     Ok(Process {
         terminal: options.terminal,
-        console_size: size.map(|size| ConsoleSize {
-            height: size.ws_row.into(),
-            width: size.ws_col.into(),
+        console_size: size.map(|(rows, columns)| ConsoleSize {
+            height: rows.into(),
+            width: columns.into(),
         }),
         user: User {
             uid: user.uid,
@@ -106,7 +104,7 @@ fn process(
         args: arguments(options, config)?,
         env: environment(options, config, &user.home, hostname),
         cwd: directory,
-        capabilities: Some(sets),
+        capabilities: Some(capability::for_user(sets, user.uid)),
         rlimits: limits.collect(),
         no_new_privileges: security.no_new_privileges,
         apparmor_profile: security.apparmor.clone(),
@@ -310,7 +308,7 @@ fn linux(options: &RunOptions, security: &Security, sets: &Capabilities) -> Resu
     })
 }
 
-fn resources(options: &RunOptions) -> Result<Resources> {
+pub(crate) fn resources(options: &RunOptions) -> Result<Resources> {
     const PERIOD_MICROSECONDS: u64 = 100_000;
     let signed = |value: u64, what: &str| {
         i64::try_from(value).step(|| format!("{what} {value} is out of range"))

@@ -82,3 +82,17 @@ fn environment_comes_from_flags_and_files() {
         Err(2)
     );
 }
+
+#[test]
+fn durations_and_keys_are_those_of_docker() {
+    assert_eq!(milliseconds("1m30s"), Ok(90_000));
+    assert_eq!(milliseconds("500ms"), Ok(500));
+    assert_eq!(milliseconds("0"), Ok(0));
+    for wrong in ["", "5", "s", "-1s", "1x", "99999999999999999999h"] {
+        assert!(milliseconds(wrong).is_err(), "{wrong}");
+    }
+    assert_eq!(keys("ctrl-p,ctrl-q"), Ok(Keys(vec![0x10, 0x11])));
+    assert_eq!(keys("ctrl-],q"), Ok(Keys(vec![0x1d, b'q'])));
+    assert_eq!(keys(""), Ok(Keys(Vec::new())));
+    assert!(keys("ctrl-").is_err() && keys("alt-x").is_err());
+}

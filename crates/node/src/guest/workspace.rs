@@ -1,9 +1,11 @@
-//! A container's own directory: its record, its writable layer, and its name.
+//! A guest's own directory: its record, its writable layer, and its name.
 //!
 //! ```text
-//!  <store>/containers/<id>/record.json   first: whatever follows belongs to it
+//!  <store>/containers/<id>/owner         locked by who works on it
+//!                          record.json   before all that follows, which belongs to it
 //!                          upper/ work/  the writable layer of the overlay
 //!                          root/         where the overlay is mounted, in its view only
+//!                          log/          what it has written
 //!  <store>/names/<name>                  a link to the identifier
 //! ```
 //!
@@ -11,13 +13,15 @@
 //! for abandoned ones under the exclusive lock: so nobody sees a directory before it has its
 //! record.
 //!
-//! The record's lock is one of fcntl(2), which belongs to the process alone: with flock(2) a
-//! program that is being started would hold its copy of the lock when this process is killed.
+//! The lock is one of fcntl(2), which belongs to the process alone: with flock(2) a program that is
+//! being started would hold its copy of the lock when this process is killed. Its file is never
+//! replaced and opened by a process only once: closing any descriptor of it ends the lock.
 //!
 //! [`prune`]: mod@super::prune
 
 use std::fs::File;
 use std::io::Write;
+use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -25,20 +29,21 @@ use insula_container::error::{Context, Error, Kind, Result};
 use insula_image::UnionView;
 use insula_sys::Errno;
 use insula_sys::rustix::fs::{
-    AtFlags, FlockOperation, Gid, Mode, OFlags, Uid, chmodat, chownat, fcntl_lock, mkdir, mkdirat,
-    open, openat, symlink,
+    AtFlags, FlockOperation, Gid, Mode, OFlags, Uid, chmodat, chownat, fcntl_lock, fstat, mkdir,
+    mkdirat, open, openat, symlink,
 };
 
-use super::format::ContainerRecord;
-use super::image_error;
+use super::format::{Ended, GuestRecord};
+use crate::run::image_error;
 
 pub(super) const RECORD_FILE: &str = "record.json";
+const OWNER_FILE: &str = "owner";
 
-/// The directory of a container that this process runs.
+/// The directory of a guest that this process works on.
 #[derive(Debug)]
 pub(crate) struct Workspace {
     pub(crate) path: PathBuf,
-    pub(crate) record: ContainerRecord,
+    pub(crate) record: GuestRecord,
     store: PathBuf,
     directory: File,
     /// Holds the lock that says that somebody is at work.
@@ -60,7 +65,7 @@ impl From<Error> for Taken {
 
 impl Workspace {
     /// Makes the directory with its record, and takes the name.
-    pub(super) fn create(store: &Path, record: ContainerRecord) -> Result<Self, Taken> {
+    pub(super) fn create(store: &Path, record: GuestRecord) -> Result<Self, Taken> {
         let path = store.join("containers").join(&record.id);
         make_directory(&path)?;
         let made = Self::own(store, path.clone(), record)
@@ -72,18 +77,62 @@ impl Workspace {
         })
     }
 
-    fn own(store: &Path, path: PathBuf, record: ContainerRecord) -> Result<Self> {
+    fn own(store: &Path, path: PathBuf, record: GuestRecord) -> Result<Self> {
         let step = || format!("write {}/{RECORD_FILE}", path.display());
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = open(&path, flags, Mode::empty()).step(step)?;
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let owner = openat(&directory, RECORD_FILE, flags, Mode::RUSR | Mode::WUSR).step(step)?;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let mode = Mode::RUSR | Mode::WUSR;
+        let owner = openat(&directory, OWNER_FILE, flags, mode).step(step)?;
         fcntl_lock(&owner, FlockOperation::NonBlockingLockExclusive).step(step)?;
-        let mut owner = File::from(owner);
-        owner.write_all(&record.to_json()).step(step)?;
+        let file = openat(&directory, RECORD_FILE, flags, mode).step(step)?;
+        File::from(file).write_all(&record.to_json()).step(step)?;
         Ok(Self {
             path,
             record,
+            store: store.to_owned(),
+            directory: directory.into(),
+            _owner: owner.into(),
+        })
+    }
+
+    /// Takes over a guest that is there, for as long as this process lives. Waits while somebody
+    /// else works on it.
+    ///
+    /// # Errors
+    /// The guest is gone, or its record cannot be read.
+    pub(super) fn take(store: &Path, id: &str) -> Result<Self> {
+        let path = store.join("containers").join(id);
+        let owner = open_owner(&path).step(|| format!("open guest {id}"))?;
+        fcntl_lock(&owner, FlockOperation::LockExclusive).step(|| format!("lock guest {id}"))?;
+        Self::taken(store, path, owner)
+    }
+
+    /// As [`Workspace::take`], but `None` when somebody else works on it.
+    ///
+    /// # Errors
+    /// As for [`Workspace::take`].
+    pub(super) fn try_take(store: &Path, id: &str) -> Result<Option<Self>> {
+        let path = store.join("containers").join(id);
+        let Some(owner) = adopt(&path).step(|| format!("open guest {id}"))? else {
+            return Ok(None);
+        };
+        Self::taken(store, path, owner).map(Some)
+    }
+
+    fn taken(store: &Path, path: PathBuf, owner: File) -> Result<Self> {
+        let is_gone = fstat(&owner).is_ok_and(|status| status.st_nlink == 0);
+        if is_gone {
+            return Err(Error::new("the guest has just been removed").kind(Kind::NotFound));
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory =
+            open(&path, flags, Mode::empty()).step(|| format!("open {}", path.display()))?;
+        let json = std::fs::read(path.join(RECORD_FILE))
+            .step(|| format!("read {}/{RECORD_FILE}", path.display()))?;
+        Ok(Self {
+            record: GuestRecord::parse(&json)?,
+            path,
             store: store.to_owned(),
             directory: directory.into(),
             _owner: owner,
@@ -122,7 +171,7 @@ impl Workspace {
 
     /// Makes the writable layer: a root directory of the image's owner and mode, and the files that
     /// every container gets, in an `/etc` of the image's owner and mode.
-    pub(super) fn make_layer(&self, image: &UnionView, files: &[(&str, Vec<u8>)]) -> Result<()> {
+    pub(crate) fn make_layer(&self, image: &UnionView, files: &[(&str, Vec<u8>)]) -> Result<()> {
         let step = |name: &'static str| move || format!("make the writable layer's {name}");
         for name in ["root", "work"] {
             mkdirat(&self.directory, name, Mode::RWXU).step(step(name))?;
@@ -164,12 +213,19 @@ impl Workspace {
         Ok(true)
     }
 
-    /// Writes down how the container ended; its layer stays.
-    pub(super) fn keep(mut self, exit_code: Option<i32>) -> Result<()> {
-        self.record.ended = Some(super::format::Ended {
-            exit_code,
-            at: super::now(),
-        });
+    /// Whether its layer has been made, by an earlier run.
+    pub(super) fn has_layer(&self) -> bool {
+        self.path.join("work").exists()
+    }
+
+    /// Writes down how the guest ended; its layer stays.
+    pub(super) fn end(&mut self, ended: Ended) -> Result<()> {
+        self.record.ended = Some(ended);
+        self.save()
+    }
+
+    /// Writes the record anew.
+    pub(super) fn save(&self) -> Result<()> {
         replace_record(&self.path, &self.record)
     }
 
@@ -184,7 +240,7 @@ fn unreachable_name(name: &str) -> Taken {
 }
 
 /// Writes a record beside the old one and renames it.
-pub(super) fn replace_record(path: &Path, record: &ContainerRecord) -> Result<()> {
+pub(super) fn replace_record(path: &Path, record: &GuestRecord) -> Result<()> {
     let new = path.join("record.json.new");
     std::fs::write(&new, record.to_json())
         .and_then(|()| std::fs::rename(&new, path.join(RECORD_FILE)))
@@ -230,12 +286,52 @@ fn make_parents(path: &Path) -> Result<()> {
         .step(|| format!("make {}", path.display()))
 }
 
-/// Opens a container's record and takes its lock. `None` when its owner lives.
+fn open_owner(path: &Path) -> std::io::Result<File> {
+    let open = |name: &str| File::options().read(true).write(true).open(path.join(name));
+    match open(OWNER_FILE) {
+        // Records of the first version were their own lock; those that are left belong to nobody.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => open(RECORD_FILE),
+        other => other,
+    }
+}
+
+/// Takes the lock of a guest's directory. `None` when its owner lives.
 pub(super) fn adopt(path: &Path) -> std::io::Result<Option<File>> {
-    let file = File::options()
-        .read(true)
-        .write(true)
-        .open(path.join(RECORD_FILE))?;
+    let file = open_owner(path)?;
     let locked = fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive);
     Ok(locked.is_ok().then_some(file))
+}
+
+/// The process that works on a guest, if there is one.
+pub(super) fn owner(path: &Path) -> Option<i32> {
+    let file = open_owner(path).ok()?;
+    insula_sys::lock::holder(file.as_fd()).ok().flatten()
+}
+
+/// The record of a guest.
+///
+/// # Errors
+/// There is none, or it is damaged.
+pub(super) fn read_record(path: &Path) -> Result<GuestRecord> {
+    let json = std::fs::read(path.join(RECORD_FILE))
+        .step(|| format!("read {}/{RECORD_FILE}", path.display()))?;
+    GuestRecord::parse(&json).step(|| format!("{}/{RECORD_FILE}", path.display()))
+}
+
+/// Gives a guest another name.
+///
+/// # Errors
+/// The name is taken.
+pub(super) fn rename(workspace: &mut Workspace, name: &str) -> Result<()> {
+    let old = std::mem::replace(&mut workspace.record.name, name.to_owned());
+    if let Err(Taken::ByAnother(error) | Taken::Failed(error)) = workspace.take_name() {
+        workspace.record.name = old;
+        return Err(error);
+    }
+    workspace.save()?;
+    let link = workspace.store.join("names").join(old);
+    if std::fs::read_link(&link).is_ok_and(|holder| holder == Path::new(&workspace.record.id)) {
+        std::fs::remove_file(&link).step(|| format!("remove {}", link.display()))?;
+    }
+    Ok(())
 }

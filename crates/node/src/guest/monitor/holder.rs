@@ -1,0 +1,86 @@
+//! The second holder of a guest's descriptors: a copy of the monitor that sleeps until the monitor
+//! is gone. Was it killed, the copy starts a new monitor and hands it what it holds, so that the
+//! guest keeps its terminal and its output has a reader.
+//!
+//! It costs the pages that the monitor changes after the copy was made, and nothing else.
+
+use std::convert::Infallible;
+use std::ffi::CString;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+
+use insula_container::error::{Context, Result};
+use insula_sys::Errno;
+use insula_sys::descriptor::close_copies_but;
+use insula_sys::process::{Child, clone3, execve, exit_now, pidfd_send_signal, wait};
+use insula_sys::rustix::event::{PollFd, PollFlags, poll};
+use insula_sys::rustix::io::{FdFlags, fcntl_setfd};
+use insula_sys::rustix::process::{PidfdFlags, getpid, pidfd_open};
+
+use super::super::place::Place;
+use super::{ROLE, START_ADOPT, words};
+
+/// The sleeping copy. Dropping it ends it.
+#[derive(Debug)]
+pub(super) struct Holder {
+    pub(super) child: Child,
+    /// Input does not end for the guest while anybody holds this end of it.
+    pub(super) holds_input: bool,
+}
+
+impl Holder {
+    /// Makes the copy, which keeps `held` by their names. This process must have one thread.
+    pub(super) fn start<'a>(
+        place: &Place,
+        id: &str,
+        held: impl Iterator<Item = (&'static str, &'a OwnedFd)>,
+    ) -> Result<Self> {
+        let step = || "start the process that holds the guest's descriptors";
+        let monitor = pidfd_open(getpid(), PidfdFlags::empty()).step(step)?;
+        let held: Vec<(&str, &OwnedFd)> = held.collect();
+        let holds_input = held.iter().any(|(name, _)| *name == "input");
+        let command = command(place, id, &held);
+        let child = clone3(0, None, || hold(&monitor, &held, &command)).step(step)?;
+        Ok(Self { child, holds_input })
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        // It may have been killed; then it only waits to be reaped.
+        let _ = pidfd_send_signal(self.child.pidfd.as_fd(), 9);
+        let _ = wait(self.child.pidfd.as_fd());
+    }
+}
+
+/// The command line of a monitor that takes over.
+fn command(place: &Place, id: &str, held: &[(&str, &OwnedFd)]) -> Vec<CString> {
+    let mut command = vec![b"insula".to_vec(), ROLE.as_bytes().to_vec()];
+    command.extend(words(place, id, START_ADOPT).map(|word| word.as_bytes().to_vec()));
+    let numbers = held
+        .iter()
+        .map(|(name, fd)| format!("{name}={}", fd.as_raw_fd()).into_bytes());
+    command.extend(numbers);
+    // Arguments of this process have no zero byte inside.
+    command
+        .into_iter()
+        .filter_map(|word| CString::new(word).ok())
+        .collect()
+}
+
+fn hold(monitor: &OwnedFd, held: &[(&str, &OwnedFd)], command: &[CString]) -> Infallible {
+    let mut kept: Vec<RawFd> = held.iter().map(|(_, fd)| fd.as_raw_fd()).collect();
+    kept.push(monitor.as_raw_fd());
+    if close_copies_but(&mut kept).is_err() {
+        exit_now(1);
+    }
+    let mut fds = [PollFd::from_borrowed_fd(monitor.as_fd(), PollFlags::IN)];
+    while matches!(poll(&mut fds, None), Err(Errno::INTR)) {}
+    for (_, fd) in held {
+        if fcntl_setfd(fd, FdFlags::empty()).is_err() {
+            exit_now(1);
+        }
+    }
+    let _ = execve(&CString::from(c"/proc/self/exe"), command, &[]);
+    exit_now(1)
+}

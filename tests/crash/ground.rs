@@ -235,7 +235,11 @@ impl Ground {
                 .filter(own)
                 .map(|line| format!("mount {line}")),
         );
-        for root in ["/run/insula/oci", "/run/insula/containers"] {
+        for root in [
+            "/run/insula/oci",
+            "/run/insula/containers",
+            "/run/insula/guests",
+        ] {
             left.extend(named(Path::new(root), &self.id, 1));
         }
         left.extend(named(Path::new("/sys/fs/cgroup"), &self.id, 3));
@@ -255,13 +259,18 @@ impl Ground {
     /// Processes that carry our mark. Threads of the kernel and the dead have no environment.
     fn processes(&self) -> Vec<String> {
         let mark = format!("{MARK}={}", self.id);
+        let store = self.path("store").display().to_string();
         let processes = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
         processes
             .filter(|entry| {
                 let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
-                environment
-                    .split(|byte| *byte == 0)
-                    .any(|variable| variable == mark.as_bytes())
+                // A monitor has no environment, and names its store.
+                let command = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+                let command = String::from_utf8_lossy(&command).into_owned();
+                command.contains("__monitor") && command.contains(&store)
+                    || environment
+                        .split(|byte| *byte == 0)
+                        .any(|variable| variable == mark.as_bytes())
             })
             .map(|entry| {
                 let command = fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();

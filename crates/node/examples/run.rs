@@ -7,9 +7,15 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use insula_node::run::{Network, RunOptions, Volume, exit_code, run};
+use insula_node::guest::{AttachOptions, exit_code, run};
+use insula_node::run::{Network, RunOptions, Volume};
 
 fn main() -> ExitCode {
+    // The guest's monitor is this program, too.
+    let words: Vec<std::ffi::OsString> = std::env::args_os().collect();
+    if let Some(code) = insula_node::role::role(&words) {
+        return ExitCode::from(code);
+    }
     let mut arguments = std::env::args().skip(1);
     let (Some(store), Some(image)) = (arguments.next(), arguments.next()) else {
         return ExitCode::from(2);
@@ -23,8 +29,11 @@ fn main() -> ExitCode {
         }
     }
     options.command = arguments.collect();
-    match run(&options) {
-        Ok(finished) => ExitCode::from(u8::try_from(finished.code).unwrap_or(u8::MAX)),
+    match run(&options, &AttachOptions::default(), &mut |_id| {}) {
+        Ok(finished) => {
+            let code = finished.code.and_then(|code| u8::try_from(code).ok());
+            ExitCode::from(code.unwrap_or(u8::MAX))
+        }
         Err(error) => {
             let hint = error.hint_text().unwrap_or_default();
             let _ = writeln!(std::io::stderr(), "error: {}\nhint: {hint}", error.chain());

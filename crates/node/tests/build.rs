@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use insula_image::{ImageConfig, ImportOptions, PruneScope, Source, Store};
-use insula_node::run::prune;
+use insula_node::guest::{Place, prune};
 use insula_sys::rustix::process::{Pid, Signal, geteuid, kill_process};
 
 /// Lists every file of the image that it runs in, but not what is mounted: kind, mode, owner,
@@ -487,9 +487,9 @@ fn what_a_kill_leaves_is_pruned() {
         .unwrap();
     end(&child, Signal::KILL);
     assert_eq!(child.wait().unwrap().signal(), Some(9));
-    let state = Path::new(insula_node::run::STATE_DIRECTORY);
-    let pruned = prune(&host.store(), state, PruneScope::Leftovers).unwrap();
-    assert_eq!(pruned.containers, [id]);
+    let place = Place::new(host.store());
+    let pruned = prune(&place, PruneScope::Leftovers).unwrap();
+    assert_eq!(pruned.guests, [id]);
     host.assert_clean();
     let said = host.built(&[], "FROM busybox\nRUN touch /a\n");
     assert!(said.output.status.success());

@@ -16,7 +16,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use insula_image::{ImportOptions, PruneScope, Source, Store};
-use insula_node::run::{list, prune, remove, users_of_image};
+use insula_node::guest::{Place, Removal, STATE_ROOT, list, prune, remove, users_of_image};
 use insula_sys::rustix::process::{Pid, Signal, geteuid, kill_process};
 use insula_sys::rustix::termios::{Winsize, tcsetwinsize};
 
@@ -78,6 +78,10 @@ fn host() -> Option<Host> {
 impl Host {
     fn store(&self) -> PathBuf {
         self.directory.path().join("store")
+    }
+
+    fn place(&self) -> Place {
+        Place::new(self.store())
     }
 
     /// The command line of a run: keys in front of `--`, the program behind it.
@@ -215,22 +219,21 @@ fn a_container_without_remove_is_kept() {
     let mut command = host.command(&["keep", "name=kept", "--"]);
     let output = command.args(["sh", "-c", "touch /mine; exit 3"]).output();
     assert_eq!(output.unwrap().status.code(), Some(3));
-    let records = list(&host.store()).unwrap();
-    let record = &records[0];
+    let guests = list(&host.place()).unwrap();
+    let record = &guests[0].record;
     assert_eq!(record.name, "kept");
-    assert_eq!(record.ended.unwrap().exit_code, Some(3));
+    assert_eq!(guests[0].exit_code(), Some(3));
     let own = host.store().join("containers").join(&record.id);
     assert!(own.join("upper/mine").exists());
-    let users = users_of_image(&host.store(), &record.manifest);
+    let users = users_of_image(&host.place(), &record.manifest);
     assert_eq!(users, ["kept"]);
     let taken = host.command(&["name=kept", "--", "true"]).output().unwrap();
     assert_eq!(taken.status.code(), Some(125));
     let error = String::from_utf8(taken.stderr).unwrap();
     assert!(error.contains("`kept` is taken"), "{error}");
-    let state = insula_node::run::STATE_DIRECTORY.as_ref();
-    let pruned = prune(&host.store(), state, PruneScope::Leftovers).unwrap();
-    assert!(!pruned.containers.contains(&record.id));
-    remove(&host.store(), &record.id[..8]).unwrap();
+    let pruned = prune(&host.place(), PruneScope::Leftovers).unwrap();
+    assert!(!pruned.guests.contains(&record.id));
+    remove(&host.place(), &record.id[..8], Removal::default()).unwrap();
     host.assert_clean();
 }
 
@@ -334,13 +337,13 @@ fn an_image_in_use_stays() {
     let mut command = host.command(&["name=user", "interactive", "--", "cat"]);
     command.stdin(Stdio::piped()).stdout(Stdio::null());
     let mut child = command.spawn().unwrap();
-    wait_until("record", || !list(&host.store()).unwrap().is_empty());
-    let store = host.store();
-    let users = |manifest: &_| users_of_image(&store, manifest);
-    let images = Store::new(&store);
+    wait_until("record", || !list(&host.place()).unwrap().is_empty());
+    let place = host.place();
+    let users = |manifest: &_| users_of_image(&place, manifest);
+    let images = Store::new(&place.store);
     let error = images.remove("busybox", false, &users).unwrap_err();
     assert_eq!(error.kind(), insula_image::Kind::InUse);
-    assert!(remove(&store, "user").is_err(), "it runs");
+    assert!(remove(&place, "user", Removal::default()).is_err(), "it runs");
     drop(child.stdin.take());
     assert!(child.wait().unwrap().success());
     images.remove("busybox", false, &users).unwrap();
@@ -355,7 +358,8 @@ fn traces(id: &str) -> Vec<PathBuf> {
         .chain([top.to_owned()])
         .map(|hierarchy| hierarchy.join("insula").join(id))
         .collect();
-    places.push(Path::new(insula_node::run::STATE_DIRECTORY).join(id));
+    places.push(Path::new(STATE_ROOT).join("containers").join(id));
+    places.push(Path::new(STATE_ROOT).join("guests").join(id));
     places.retain(|path| path.exists());
     places
 }
@@ -363,7 +367,7 @@ fn traces(id: &str) -> Vec<PathBuf> {
 #[test]
 fn whatever_moment_it_is_killed_nothing_stays() {
     let Some(host) = host() else { return };
-    let state: &Path = insula_node::run::STATE_DIRECTORY.as_ref();
+    let force = Removal { force: true };
     let mut random = 0x2545_f491_4f6c_dd1d_u64;
     let mut hits = 0;
     for round in 0..60 {
@@ -383,14 +387,13 @@ fn whatever_moment_it_is_killed_nothing_stays() {
         assert_eq!(child.wait().unwrap().signal(), Some(9));
         let ids = host.entries("containers");
         hits += usize::from(!ids.is_empty());
-        prune(&host.store(), state, PruneScope::Leftovers).unwrap();
+        prune(&host.place(), PruneScope::Leftovers).unwrap();
         for id in ids {
-            assert_eq!(traces(&id), Vec::<PathBuf>::new(), "round {round}");
-            if host.entries("containers").contains(&id) {
-                // It had started: its layer is the user's.
-                assert!(round % 4 == 0);
-                remove(&host.store(), &id).unwrap();
+            // Without `--rm` it is the user's, and goes on.
+            if round % 4 == 0 && host.entries("containers").contains(&id) {
+                remove(&host.place(), &id, force).unwrap();
             }
+            assert_eq!(traces(&id), Vec::<PathBuf>::new(), "round {round}");
         }
         host.assert_clean();
     }

@@ -258,6 +258,13 @@ pub(super) fn remove(store: &Path, path: &Path, name: Option<&str>) -> Result<()
             let _ = std::fs::remove_file(&link);
         }
     }
+    // The record first: who comes upon the rest knows that nothing else is to be made of it.
+    match std::fs::remove_file(path.join(RECORD_FILE)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).step(|| format!("remove {}/{RECORD_FILE}", path.display()));
+        }
+        _ => {}
+    }
     std::fs::remove_dir_all(path).step(|| format!("remove {}", path.display()))
 }
 
@@ -290,9 +297,17 @@ fn open_owner(path: &Path) -> std::io::Result<File> {
     let open = |name: &str| File::options().read(true).write(true).open(path.join(name));
     match open(OWNER_FILE) {
         // Records of the first version were their own lock; those that are left belong to nobody.
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => open(RECORD_FILE),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && is_first_version(path) => {
+            open(RECORD_FILE)
+        }
         other => other,
     }
+}
+
+fn is_first_version(path: &Path) -> bool {
+    let json = std::fs::read(path.join(RECORD_FILE)).unwrap_or_default();
+    let value: serde_json::Value = serde_json::from_slice(&json).unwrap_or_default();
+    value["version"] == 1
 }
 
 /// Takes the lock of a guest's directory. `None` when its owner lives.

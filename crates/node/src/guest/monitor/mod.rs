@@ -220,6 +220,7 @@ impl Monitor {
         bound_to: Option<ProcessName>,
     ) -> Result<Self> {
         let record = &workspace.record;
+        let is_first = previous.is_none();
         let live = place.live(&record.id);
         live::make_directory(&live)?;
         let listener = live::listen(&live)?;
@@ -261,7 +262,10 @@ impl Monitor {
             back_off_ms: serve::BACK_OFF_MS_MIN,
             buffer: Vec::new(),
         };
-        monitor.publish();
+        // What the one before has published holds until this one has taken over.
+        if is_first {
+            monitor.publish();
+        }
         Ok(monitor)
     }
 

@@ -1,0 +1,218 @@
+//! A store with an image of busybox, the product's command line, and a look at what is left.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::Once;
+use std::time::{Duration, Instant};
+
+use insula_sys::rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+pub(crate) const STATE: &str = "/run/insula";
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn busybox() -> PathBuf {
+    static MADE: Once = Once::new();
+    MADE.call_once(|| {
+        let script = repository().join("scripts/busybox-rootfs");
+        let made = Command::new(script).output();
+        assert!(made.is_ok_and(|output| output.status.success()));
+    });
+    repository().join("target/images/busybox.tar")
+}
+
+pub(crate) fn binary() -> PathBuf {
+    std::env::var_os("INSULA_BINARY")
+        .map_or_else(|| repository().join("target/release/insula"), PathBuf::from)
+}
+
+/// What a command said.
+pub(crate) struct Said {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl From<Output> for Said {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+pub(crate) struct World {
+    directory: TempDir,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let directory = tempfile::Builder::new()
+            .prefix("insula-guests")
+            .tempdir()
+            .unwrap();
+        let world = Self { directory };
+        let tar = busybox().display().to_string();
+        world.succeed(&["image", "import", "--tag", "bb", "--change", "CMD [\"sh\"]", &tar]);
+        world
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub(crate) fn store(&self) -> PathBuf {
+        self.path("store")
+    }
+
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        command
+            .args(words)
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("INSULA_STORE", self.store())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    pub(crate) fn run(&self, words: &[&str]) -> Said {
+        self.command(words).output().unwrap().into()
+    }
+
+    /// What a command that works prints, without the last line's end.
+    #[track_caller]
+    pub(crate) fn succeed(&self, words: &[&str]) -> String {
+        let said = self.run(words);
+        assert_eq!(said.code, Some(0), "{words:?}: {}{}", said.out, said.err);
+        said.out.trim_end().to_owned()
+    }
+
+    /// The error of a command that fails with this code.
+    #[track_caller]
+    pub(crate) fn fail(&self, code: i32, words: &[&str]) -> String {
+        let said = self.run(words);
+        assert_eq!(said.code, Some(code), "{words:?}: {}{}", said.out, said.err);
+        said.err
+    }
+
+    /// A guest as `ps` shows it to programs.
+    #[track_caller]
+    pub(crate) fn guest(&self, name: &str) -> Value {
+        let list = self.succeed(&["ps", "-a", "-o", "json"]);
+        let list: Vec<Value> = serde_json::from_str(&list).unwrap();
+        let found = list.into_iter().find(|guest| guest["name"] == name);
+        found.unwrap_or_else(|| panic!("there is no {name}"))
+    }
+
+    #[track_caller]
+    pub(crate) fn status(&self, name: &str) -> String {
+        self.guest(name)["status"].as_str().unwrap().to_owned()
+    }
+
+    /// What the guest's monitor publishes.
+    pub(crate) fn state(&self, id: &str) -> Option<Value> {
+        let path = Path::new(STATE).join("guests").join(id).join("state.json");
+        serde_json::from_slice(&fs::read(path).ok()?).ok()
+    }
+
+    /// The number of one of the guest's processes: `monitor`, `holder`, `process`.
+    #[track_caller]
+    pub(crate) fn process(&self, id: &str, which: &str) -> i32 {
+        let state = self.state(id).unwrap();
+        i32::try_from(state[which]["pid"].as_i64().unwrap()).unwrap()
+    }
+
+    /// Waits until a guest is what it shall be.
+    #[track_caller]
+    pub(crate) fn settle(&self, what: &str, mut is_so: impl FnMut(&Self) -> bool) {
+        let start = Instant::now();
+        while !is_so(self) {
+            assert!(start.elapsed() < Duration::from_secs(60), "waited for: {what}");
+        }
+    }
+
+    /// Whatever of this world is on the host: processes, cgroups, records.
+    pub(crate) fn traces(&self, id: &str) -> Vec<String> {
+        let mut traces = Vec::new();
+        let top = Path::new("/sys/fs/cgroup");
+        let hierarchies = fs::read_dir(top).into_iter().flatten().flatten();
+        for place in hierarchies.map(|it| it.path()).chain([top.to_owned()]) {
+            traces.push(place.join("insula").join(id));
+        }
+        for kind in ["containers", "guests"] {
+            traces.push(Path::new(STATE).join(kind).join(id));
+        }
+        traces.retain(|path| path.exists());
+        let mut traces: Vec<String> =
+            traces.iter().map(|path| path.display().to_string()).collect();
+        traces.extend(processes_with(id));
+        traces
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_gone(&self, id: &str) {
+        self.settle("nothing is left", |world| world.traces(id).is_empty());
+        assert!(!self.store().join("containers").join(id).exists());
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let said = self.run(&["ps", "-a", "-q"]);
+        for id in said.out.lines() {
+            self.run(&["rm", "-f", id]);
+        }
+    }
+}
+
+/// Processes that have `word` in their command line.
+fn processes_with(word: &str) -> Vec<String> {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes
+        .filter_map(|entry| {
+            let command = fs::read(entry.path().join("cmdline")).ok()?;
+            let command = String::from_utf8_lossy(&command).replace('\0', " ");
+            command.contains(word).then_some(command)
+        })
+        .collect()
+}
+
+pub(crate) fn kill(pid: i32, signal: Signal) {
+    let pid = Pid::from_raw(pid).unwrap();
+    // It may have gone by itself.
+    let _ = kill_process(pid, signal);
+}
+
+/// xorshift64*: the same steps for the same seed, on every machine.
+pub(crate) struct Chance(u64);
+
+impl Chance {
+    /// From `INSULA_GUESTS_SEED`, or the clock; the seed is printed for a replay.
+    pub(crate) fn new() -> Self {
+        let given = std::env::var("INSULA_GUESTS_SEED").ok();
+        let seed = given.and_then(|text| text.parse().ok()).unwrap_or_else(|| {
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+            u64::from(now.unwrap().subsec_nanos())
+        });
+        println!("INSULA_GUESTS_SEED={seed}");
+        Self(seed | 1)
+    }
+
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        let value = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33;
+        usize::try_from(value).unwrap() % limit
+    }
+}

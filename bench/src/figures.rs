@@ -3,7 +3,7 @@
 //! Start at [`list`].
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use serde_json::json;
@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::build;
 use crate::course::{Course, interleave, lifecycle};
 use crate::entry::{Entry, entry, two_rows};
+use crate::guests;
 use crate::images;
 use crate::launch::Program;
 use crate::profile;
@@ -67,6 +68,7 @@ pub(crate) fn list(host: bool) -> Vec<Entry> {
     ];
     entries.extend(build::list());
     entries.extend(images::list());
+    entries.extend(guests::list());
     entries
 }
 

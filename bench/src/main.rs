@@ -12,6 +12,7 @@ mod bundle;
 mod course;
 mod entry;
 mod figures;
+mod guests;
 mod images;
 mod launch;
 mod machine;

@@ -4,7 +4,11 @@ use insula_sys::rustix::process::Signal;
 
 use crate::world::{Chance, World, kill};
 
-const TICK: [&str; 3] = ["sh", "-c", "trap 'exit 7' TERM; while :; do echo tick; sleep 0.05; done"];
+const TICK: [&str; 3] = [
+    "sh",
+    "-c",
+    "trap 'exit 7' TERM; while :; do echo tick; sleep 0.05; done",
+];
 
 fn start(world: &World, name: &str) -> String {
     world.succeed(&[&["run", "-d", "--name", name, "bb"][..], &TICK].concat())
@@ -24,7 +28,10 @@ fn a_killed_monitor_is_replaced_and_the_guest_goes_on() {
         });
         assert_eq!(world.status("web"), "running");
         assert_eq!(world.process(&id, "process"), program);
-        assert_eq!(world.state(&id).unwrap()["outputLost"], serde_json::Value::Null);
+        assert_eq!(
+            world.state(&id).unwrap()["outputLost"],
+            serde_json::Value::Null
+        );
     }
     world.succeed(&["stop", "web"]);
     let code = world.guest("web")["exitCode"].clone();
@@ -38,7 +45,9 @@ fn a_killed_monitor_is_replaced_and_the_guest_goes_on() {
 fn the_output_is_kept_over_a_kill() {
     let world = World::new();
     let script = "i=0; while [ $i -lt 400 ]; do i=$((i+1)); echo line $i; done; read end";
-    let words = ["run", "-d", "-i", "--name", "talk", "bb", "sh", "-c", script];
+    let words = [
+        "run", "-d", "-i", "--name", "talk", "bb", "sh", "-c", script,
+    ];
     let id = world.succeed(&words);
     kill(world.process(&id, "monitor"), Signal::KILL);
     world.settle("it is all there", |world| {
@@ -133,8 +142,7 @@ fn a_storm_of_kills_leaves_nothing() {
             "command" => kill(i32::try_from(child.id()).unwrap(), Signal::KILL),
             which => {
                 let list = world.run(&["ps", "-a", "-o", "json"]).out;
-                let list: Vec<serde_json::Value> =
-                    serde_json::from_str(&list).unwrap_or_default();
+                let list: Vec<serde_json::Value> = serde_json::from_str(&list).unwrap_or_default();
                 let victim = list.iter().find(|guest| guest["name"] == "victim");
                 let state = victim.and_then(|guest| world.state(guest["id"].as_str()?));
                 if let Some(pid) = state.and_then(|state| state[which]["pid"].as_i64()) {

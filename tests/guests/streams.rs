@@ -17,7 +17,11 @@ fn on_terminal(command: &mut Command) -> (Child, std::fs::File) {
     unlockpt(&ours).unwrap();
     let name = ptsname(&ours, Vec::new()).unwrap();
     let mut options = std::fs::File::options();
-    let theirs = options.read(true).write(true).open(name.to_str().unwrap()).unwrap();
+    let theirs = options
+        .read(true)
+        .write(true)
+        .open(name.to_str().unwrap())
+        .unwrap();
     command.stdin(theirs.try_clone().unwrap());
     command.stdout(theirs.try_clone().unwrap()).stderr(theirs);
     let child = command.process_group(0).spawn().unwrap();
@@ -69,7 +73,10 @@ fn input_ends_where_it_ends() {
     }
     drop(input);
     let output = child.wait_with_output().unwrap();
-    assert_eq!(String::from_utf8(output.stdout).unwrap().trim(), (8 << 20).to_string());
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap().trim(),
+        (8 << 20).to_string()
+    );
 }
 
 #[test]
@@ -105,10 +112,19 @@ fn two_commands_see_the_same_guest() {
         let of_it = text.lines().filter(|line| line.contains(&id));
         of_it.filter(|line| line.contains("\"attach\"")).count() == 2
     });
-    one.stdin.take().unwrap().write_all(b"first\nsecond\n").unwrap();
+    one.stdin
+        .take()
+        .unwrap()
+        .write_all(b"first\nsecond\n")
+        .unwrap();
     for child in [&mut one, &mut two] {
         let mut text = String::new();
-        child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+        child
+            .stdout
+            .take()
+            .unwrap()
+            .read_to_string(&mut text)
+            .unwrap();
         assert_eq!(text, "first\nsecond\n");
         assert_eq!(child.wait().unwrap().code(), Some(3));
     }

@@ -60,7 +60,15 @@ impl World {
             .unwrap();
         let world = Self { directory };
         let tar = busybox().display().to_string();
-        world.succeed(&["image", "import", "--tag", "bb", "--change", "CMD [\"sh\"]", &tar]);
+        world.succeed(&[
+            "image",
+            "import",
+            "--tag",
+            "bb",
+            "--change",
+            "CMD [\"sh\"]",
+            &tar,
+        ]);
         world
     }
 
@@ -137,7 +145,10 @@ impl World {
     pub(crate) fn settle(&self, what: &str, mut is_so: impl FnMut(&Self) -> bool) {
         let start = Instant::now();
         while !is_so(self) {
-            assert!(start.elapsed() < Duration::from_secs(60), "waited for: {what}");
+            assert!(
+                start.elapsed() < Duration::from_secs(60),
+                "waited for: {what}"
+            );
         }
     }
 
@@ -153,8 +164,10 @@ impl World {
             traces.push(Path::new(STATE).join(kind).join(id));
         }
         traces.retain(|path| path.exists());
-        let mut traces: Vec<String> =
-            traces.iter().map(|path| path.display().to_string()).collect();
+        let mut traces: Vec<String> = traces
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
         traces.extend(processes_with(id));
         traces
     }

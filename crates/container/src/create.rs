@@ -49,7 +49,10 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Create,
-    Run { is_detached: bool, is_kept: bool },
+    Run {
+        is_detached: bool,
+        is_kept: bool,
+    },
     /// As a detached run, but what the caller gets of the process it watches itself.
     Launch,
 }

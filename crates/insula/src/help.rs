@@ -13,8 +13,8 @@ const GROUPS: &[(&str, &[&str])] = &[
     (
         "Guests",
         &[
-            "run", "create", "start", "stop", "restart", "ps", "exec", "shell", "attach", "console",
-            "pause", "resume", "kill", "wait", "update", "rename", "rm", "oci",
+            "run", "create", "start", "stop", "restart", "ps", "exec", "shell", "attach",
+            "console", "pause", "resume", "kill", "wait", "update", "rename", "rm", "oci",
         ],
     ),
     (

@@ -90,13 +90,21 @@ fn means_runtime(verb: &OsStr, rest: &[OsString]) -> bool {
             let config = std::fs::read("config.json").unwrap_or_default();
             String::from_utf8_lossy(&config).contains("\"ociVersion\"")
         };
-        let has_option = rest.iter().any(|word| is_one_of(option_name(word), &OCI_OPTIONS));
+        let has_option = rest
+            .iter()
+            .any(|word| is_one_of(option_name(word), &OCI_OPTIONS));
         return has_option || (rest.len() == 1 && !rest[0].is_empty() && is_bundle());
     }
-    if verb == "exec" && rest.iter().any(|word| is_one_of(option_name(word), &OCI_OPTIONS)) {
+    if verb == "exec"
+        && rest
+            .iter()
+            .any(|word| is_one_of(option_name(word), &OCI_OPTIONS))
+    {
         return true;
     }
-    let mut words = rest.iter().filter(|word| !word.as_encoded_bytes().starts_with(b"-"));
+    let mut words = rest
+        .iter()
+        .filter(|word| !word.as_encoded_bytes().starts_with(b"-"));
     words.any(|word| oci::exists(word))
 }
 

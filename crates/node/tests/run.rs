@@ -343,7 +343,10 @@ fn an_image_in_use_stays() {
     let images = Store::new(&place.store);
     let error = images.remove("busybox", false, &users).unwrap_err();
     assert_eq!(error.kind(), insula_image::Kind::InUse);
-    assert!(remove(&place, "user", Removal::default()).is_err(), "it runs");
+    assert!(
+        remove(&place, "user", Removal::default()).is_err(),
+        "it runs"
+    );
     drop(child.stdin.take());
     assert!(child.wait().unwrap().success());
     images.remove("busybox", false, &users).unwrap();

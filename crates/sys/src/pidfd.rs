@@ -16,8 +16,7 @@ struct PidfdInfo {
 
 const INFO_EXIT: u64 = 1 << 3;
 /// `_IOWR(0xFF, 11, struct pidfd_info)`.
-const GET_INFO: u64 =
-    (3 << 30) | ((size_of::<PidfdInfo>() as u64) << 16) | (0xff << 8) | 11;
+const GET_INFO: u64 = (3 << 30) | ((size_of::<PidfdInfo>() as u64) << 16) | (0xff << 8) | 11;
 
 /// How a process ended that need not be a child of this one; `None` when it has not been reaped yet
 /// or the kernel is older than 6.15. The descriptor must have been opened before the end.

@@ -25,7 +25,11 @@ pub(super) struct Arguments {
     /// Pass signals on to it [default: true]
     #[arg(long, value_name = "BOOL", default_value_t = true)]
     #[arg(action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
-    #[arg(require_equals = true, hide_default_value = true, hide_possible_values = true)]
+    #[arg(
+        require_equals = true,
+        hide_default_value = true,
+        hide_possible_values = true
+    )]
     sig_proxy: bool,
 
     /// The keys that leave
@@ -50,7 +54,10 @@ pub(super) fn run(arguments: Arguments, location: &Location) -> Result<u8, Failu
     join(&arguments.container, location, &options)
 }
 
-pub(super) fn run_console(arguments: &ConsoleArguments, location: &Location) -> Result<u8, Failure> {
+pub(super) fn run_console(
+    arguments: &ConsoleArguments,
+    location: &Location,
+) -> Result<u8, Failure> {
     const RIGHT_BRACKET: u8 = 0x1d;
     output::talk("the console; ctrl-] leaves");
     let options = AttachOptions {
@@ -61,8 +68,8 @@ pub(super) fn run_console(arguments: &ConsoleArguments, location: &Location) -> 
 }
 
 fn join(name: &str, location: &Location, options: &AttachOptions) -> Result<u8, Failure> {
-    let parting = guest::attach(&location.place(), name, options)
-        .map_err(|error| engine_failure(&error))?;
+    let parting =
+        guest::attach(&location.place(), name, options).map_err(|error| engine_failure(&error))?;
     Ok(finish(&Finished::from(parting)))
 }
 

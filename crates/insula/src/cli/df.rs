@@ -1,7 +1,7 @@
 //! `insula df`, the same as `insula system df`.
 
-use insula_node::image::disk_bytes;
 use insula_node::guest;
+use insula_node::image::disk_bytes;
 use serde_json::json;
 
 use super::store::{self, Location, engine_failure};

@@ -2,9 +2,9 @@
 
 use insula_node::guest;
 
-use super::value;
 use super::each::each;
 use super::store::Location;
+use super::value;
 use crate::Failure;
 
 /// Send a signal to containers

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::store::{Location, engine_failure};
 use super::text;
-use crate::output::{self, Column, FormatArguments, Listing};
 use crate::Failure;
+use crate::output::{self, Column, FormatArguments, Listing};
 
 /// List containers
 #[derive(Debug, clap::Args)]
@@ -38,7 +38,12 @@ pub(super) struct Arguments {
     quiet: bool,
 
     /// Only those with this label: NAME or NAME=VALUE
-    #[arg(short = 'l', long = "selector", visible_alias = "label", value_name = "LABEL")]
+    #[arg(
+        short = 'l',
+        long = "selector",
+        visible_alias = "label",
+        value_name = "LABEL"
+    )]
     selectors: Vec<String>,
 
     /// Only those whose name, status, image, label or health is VALUE: status=exited
@@ -82,7 +87,9 @@ fn chosen(arguments: &Arguments, location: &Location) -> Result<Vec<Guest>, Fail
     let mut guests = guest::list(&location.place()).map_err(|error| engine_failure(&error))?;
     let filters = filters(arguments)?;
     guests.retain(|guest| filters.iter().all(|filter| filter.matches(guest)));
-    let asks_for_status = filters.iter().any(|filter| matches!(filter, Filter::Status(_)));
+    let asks_for_status = filters
+        .iter()
+        .any(|filter| matches!(filter, Filter::Status(_)));
     let last = match arguments.latest {
         true => Some(1),
         false => arguments.last,
@@ -152,9 +159,7 @@ impl Filter {
             Self::Name(name) => guest.record.name.contains(name.as_str()),
             Self::Status(status) => guest.status.name() == status,
             Self::Image(image) => guest.record.image == *image,
-            Self::Health(health) => {
-                health == guest.health().map_or("none", |health| health.name())
-            }
+            Self::Health(health) => health == guest.health().map_or("none", |health| health.name()),
             Self::Label(name, value) => {
                 let mut labels = guest.record.config.annotations.iter();
                 labels.any(|(known, is)| {
@@ -197,7 +202,9 @@ fn row(guest: &Guest) -> Vec<String> {
         status(guest),
         restarts.to_string(),
         short(&record.id).to_owned(),
-        guest.pid().map_or_else(|| "-".to_owned(), |pid| pid.to_string()),
+        guest
+            .pid()
+            .map_or_else(|| "-".to_owned(), |pid| pid.to_string()),
         // A cell has no spaces.
         record.config.command.first().cloned().unwrap_or_default(),
         text::age(age.unwrap_or_default()),

@@ -2,8 +2,8 @@
 
 use insula_node::guest;
 
-use super::stop::StopArguments;
 use super::each::each;
+use super::stop::StopArguments;
 use super::store::Location;
 use crate::Failure;
 

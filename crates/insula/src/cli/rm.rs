@@ -1,7 +1,7 @@
 //! `insula rm`: guests that are not needed any more.
 
-use insula_node::guest::{self, Removal};
 use insula_node::ErrorKind;
+use insula_node::guest::{self, Removal};
 
 use super::each::each;
 use super::store::Location;

@@ -45,7 +45,11 @@ pub(super) struct Arguments {
     /// Pass signals on to it [default: true]
     #[arg(long, value_name = "BOOL", default_value_t = true)]
     #[arg(action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
-    #[arg(require_equals = true, hide_default_value = true, hide_possible_values = true)]
+    #[arg(
+        require_equals = true,
+        hide_default_value = true,
+        hide_possible_values = true
+    )]
     sig_proxy: bool,
 
     /// The keys that leave
@@ -378,8 +382,7 @@ fn begin_again(manifest: &Digest) -> Failure {
 }
 
 fn run_here(options: &RunOptions, how: &How) -> Result<u8, Failure> {
-    let explain =
-        |error| engine_failure(&error).with_exit_code(guest::exit_code(&error));
+    let explain = |error| engine_failure(&error).with_exit_code(guest::exit_code(&error));
     let cidfile = CidFile::reserve(how.cidfile.as_deref())?;
     if how.detach {
         let record = guest::run_detached(options).map_err(explain)?;

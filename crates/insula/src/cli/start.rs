@@ -39,8 +39,7 @@ pub(super) fn run(arguments: &Arguments, location: &Location) -> Result<u8, Fail
         input: arguments.interactive,
         ..AttachOptions::default()
     };
-    let finished = guest::start_attached(&place, name, &options).map_err(|error| {
-        engine_failure(&error).with_exit_code(guest::exit_code(&error))
-    })?;
+    let finished = guest::start_attached(&place, name, &options)
+        .map_err(|error| engine_failure(&error).with_exit_code(guest::exit_code(&error)))?;
     Ok(finish(&finished))
 }

@@ -2,9 +2,9 @@
 
 use insula_node::guest::{self, StopRequest};
 
-use super::value;
 use super::each::each;
 use super::store::Location;
+use super::value;
 use crate::Failure;
 
 /// Stop containers
@@ -23,7 +23,12 @@ pub(super) struct Arguments {
 #[derive(Debug, clap::Args)]
 pub(super) struct StopArguments {
     /// Seconds until it is killed; -1 waits for ever [default: its own, 10]
-    #[arg(short = 't', long = "timeout", visible_alias = "time", value_name = "SECONDS")]
+    #[arg(
+        short = 't',
+        long = "timeout",
+        visible_alias = "time",
+        value_name = "SECONDS"
+    )]
     #[arg(allow_negative_numbers = true)]
     timeout_s: Option<i64>,
 

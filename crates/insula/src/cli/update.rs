@@ -10,7 +10,9 @@ use crate::Failure;
 
 /// Change limits and the restart policy of containers, at once where they run
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  insula update --cpus 2 -m 1g web\n  insula update --restart no web")]
+#[command(
+    after_help = "Examples:\n  insula update --cpus 2 -m 1g web\n  insula update --restart no web"
+)]
 pub(super) struct Arguments {
     /// Names, or identifiers (their first digits are enough)
     #[arg(required = true, value_name = "CONTAINER")]

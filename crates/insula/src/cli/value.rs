@@ -261,7 +261,9 @@ pub(super) fn milliseconds(text: &str) -> Result<u64, String> {
     let mut rest = text;
     let mut total = 0_u64;
     while !rest.is_empty() {
-        let end = rest.find(|letter: char| !letter.is_ascii_digit()).ok_or_else(wrong)?;
+        let end = rest
+            .find(|letter: char| !letter.is_ascii_digit())
+            .ok_or_else(wrong)?;
         let number: u64 = rest[..end].parse().map_err(|_error| wrong())?;
         let (unit, factor) = UNITS
             .into_iter()
@@ -271,7 +273,11 @@ pub(super) fn milliseconds(text: &str) -> Result<u64, String> {
         total = total.checked_add(part).ok_or_else(wrong)?;
         rest = &rest[end + unit.len()..];
     }
-    if text.is_empty() { Err(wrong()) } else { Ok(total) }
+    if text.is_empty() {
+        Err(wrong())
+    } else {
+        Ok(total)
+    }
 }
 
 /// Keys that are typed one after the other: `ctrl-p,ctrl-q`, or single characters.

@@ -83,8 +83,9 @@ pub fn attach(place: &Place, name: &str, options: &AttachOptions) -> Result<Part
     match guest.status {
         Status::Created | Status::Exited => return Err(live::not_running(&name)),
         Status::Paused => {
-            return Err(Error::new(format!("`{name}` is paused"))
-                .hint(format!("insula resume {name}")));
+            return Err(
+                Error::new(format!("`{name}` is paused")).hint(format!("insula resume {name}"))
+            );
         }
         _ => {}
     }
@@ -313,7 +314,10 @@ impl<'a> Relay<'a> {
 /// A whole frame that has come, and where the next one begins.
 fn frame(bytes: &[u8], start: usize) -> Result<Option<(FrameKind, &[u8], usize)>> {
     let begin = start + protocol::HEAD_BYTES;
-    let Some(head) = bytes.get(start..begin).and_then(|head| head.try_into().ok()) else {
+    let Some(head) = bytes
+        .get(start..begin)
+        .and_then(|head| head.try_into().ok())
+    else {
         return Ok(None);
     };
     let (kind, length) = protocol::parse_head(head)
@@ -384,16 +388,11 @@ impl Drop for RawMode {
 }
 
 /// Waits on a connection for the guest's end.
-pub(super) fn hear_end(
-    place: &Place,
-    id: &str,
-    mut socket: UnixStream,
-) -> Result<Option<i32>> {
+pub(super) fn hear_end(place: &Place, id: &str, mut socket: UnixStream) -> Result<Option<i32>> {
     loop {
         match protocol::receive(&mut socket) {
             Ok(Some((FrameKind::Ended, json))) => {
-                let end: End =
-                    serde_json::from_slice(&json).step(|| "read how the guest ended")?;
+                let end: End = serde_json::from_slice(&json).step(|| "read how the guest ended")?;
                 return Ok(end.exit_code);
             }
             Ok(Some(_)) => {}
@@ -432,7 +431,10 @@ mod tests {
             assert!(frame(&wire[..length], 0).unwrap().is_none());
         }
         let (kind, content, next) = frame(&wire, 0).unwrap().unwrap();
-        assert_eq!((kind, content, next), (FrameKind::Output, &b"abc"[..], wire.len()));
+        assert_eq!(
+            (kind, content, next),
+            (FrameKind::Output, &b"abc"[..], wire.len())
+        );
         assert!(frame(b"\xff\0\0\0\0", 0).is_err());
     }
 }

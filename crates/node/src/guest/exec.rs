@@ -12,8 +12,8 @@ use insula_sys::rustix::termios::tcgetwinsize;
 
 use super::event;
 use super::find::{Guest, Status, find};
-use super::place::Place;
 use super::live;
+use super::place::Place;
 use crate::run::{capability, image_error};
 
 /// What to run, and as whom.
@@ -43,8 +43,9 @@ pub fn exec(place: &Place, name: &str, request: &ExecRequest) -> Result<i32> {
     match guest.status {
         Status::Running => {}
         Status::Paused => {
-            return Err(Error::new(format!("`{name}` is paused"))
-                .hint(format!("insula resume {name}")));
+            return Err(
+                Error::new(format!("`{name}` is paused")).hint(format!("insula resume {name}"))
+            );
         }
         _ => return Err(live::not_running(name)),
     }
@@ -59,7 +60,12 @@ pub fn exec(place: &Place, name: &str, request: &ExecRequest) -> Result<i32> {
     set_streams(request)?;
     let code = place.runtime().exec(&guest.record.id, &options)?;
     if !request.detach {
-        event::tell(place, &guest.record, "exec_die", &[("exitCode", code.to_string())]);
+        event::tell(
+            place,
+            &guest.record,
+            "exec_die",
+            &[("exitCode", code.to_string())],
+        );
     }
     Ok(code)
 }
@@ -73,7 +79,9 @@ fn set_streams(request: &ExecRequest) -> Result<()> {
     // The relay of a terminal reads ours: without `interactive` it reads nothing.
     dup2_stdin(&null).step(step)?;
     if request.detach {
-        dup2_stdout(&null).and_then(|()| dup2_stderr(&null)).step(step)?;
+        dup2_stdout(&null)
+            .and_then(|()| dup2_stderr(&null))
+            .step(step)?;
     }
     Ok(())
 }
@@ -173,6 +181,9 @@ mod tests {
         assert!(user.effective.is_empty() && user.permitted.is_empty());
         assert_eq!(user.bounding, ["CAP_CHOWN"]);
         let root = capability::for_user(user, 0);
-        assert_eq!((root.effective, root.permitted), (sets.effective, sets.permitted));
+        assert_eq!(
+            (root.effective, root.permitted),
+            (sets.effective, sets.permitted)
+        );
     }
 }

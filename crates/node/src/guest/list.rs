@@ -55,6 +55,8 @@ pub fn names(place: &Place) -> Vec<String> {
 #[must_use]
 pub fn users_of_image(place: &Place, manifest: &Digest) -> Vec<String> {
     let records = records(place).unwrap_or_default();
-    let users = records.into_iter().filter(|record| record.manifest == *manifest);
+    let users = records
+        .into_iter()
+        .filter(|record| record.manifest == *manifest);
     users.map(|record| record.name).collect()
 }

@@ -67,10 +67,7 @@ pub(super) fn connect(path: &Path) -> Result<UnixStream> {
 }
 
 /// Calls with a path that is short enough for a socket's address, however deep the state lies.
-fn short<T>(
-    path: &Path,
-    call: impl FnOnce(&Path) -> std::io::Result<T>,
-) -> std::io::Result<T> {
+fn short<T>(path: &Path, call: impl FnOnce(&Path) -> std::io::Result<T>) -> std::io::Result<T> {
     use std::os::fd::AsRawFd;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let directory = open(path, flags, Mode::empty())?;

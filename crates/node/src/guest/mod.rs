@@ -46,8 +46,8 @@ pub use place::{Place, STATE_ROOT};
 pub use prune::{Pruned, prune};
 pub use remove::{Removal, remove};
 pub use signal::{StopRequest, kill, pause, restart, resume, stop, wait};
-pub use start::{Finished, create, run, run_detached, start, start_attached};
 pub(crate) use start::make_workspace;
+pub use start::{Finished, create, run, run_detached, start, start_attached};
 
 /// The exit code of `insula run` for a guest that could not be started: 127 when there is no such
 /// program, 126 when it cannot be run, 125 for everything else.
@@ -69,5 +69,7 @@ pub(crate) fn now() -> u64 {
 pub(crate) fn now_ns() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+        .map_or(0, |since| {
+            u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+        })
 }

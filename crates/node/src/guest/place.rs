@@ -72,5 +72,4 @@ impl Place {
     pub(crate) fn log(&self, id: &str) -> PathBuf {
         self.directory(id).join("log")
     }
-
 }

@@ -69,14 +69,18 @@ pub(crate) enum Request {
         restart: bool,
     },
     /// A signal that ends the guest ends it for good.
-    Signal { number: i32 },
+    Signal {
+        number: i32,
+    },
     /// Answered at once; `Ended` follows.
     Wait,
     Rename {
         name: String,
     },
     /// The record's configuration was changed: JSON of the options.
-    Configure { config: Box<crate::run::RunOptions> },
+    Configure {
+        config: Box<crate::run::RunOptions>,
+    },
 }
 
 /// A request as it is sent.

@@ -15,9 +15,9 @@ use insula_sys::rustix::process::{Pid, PidfdFlags, pidfd_open};
 use super::find::{clean_up, look};
 use super::format::{GuestRecord, GuestState, ProcessName};
 use super::list::{directories, users_of_image};
+use super::live;
 use super::place::Place;
 use super::workspace::{self, RECORD_FILE, Workspace};
-use super::live;
 use crate::run::image_error;
 
 /// What [`prune`] removed.
@@ -76,7 +76,10 @@ fn half_made(place: &Place) -> Result<Vec<PathBuf>> {
         workspace::owner(path).is_none()
             && !std::fs::read(path.join(RECORD_FILE)).is_ok_and(|json| json.ends_with(b"}"))
     };
-    Ok(directories(place)?.into_iter().filter(is_half_made).collect())
+    Ok(directories(place)?
+        .into_iter()
+        .filter(is_half_made)
+        .collect())
 }
 
 /// Puts one guest right. True when something was removed.
@@ -125,7 +128,10 @@ fn wait_for_bound(place: &Place, id: &str) {
     let Some(state) = live::read(&place.live(id)) else {
         return;
     };
-    if state.bound_to.is_some_and(|command| !live::is_alive(command)) {
+    if state
+        .bound_to
+        .is_some_and(|command| !live::is_alive(command))
+    {
         wait_for_end(state.monitor);
     }
 }

@@ -25,11 +25,9 @@ pub fn remove(place: &Place, name: &str, removal: Removal) -> Result<Guest> {
     let guest = find(place, name)?;
     let shown = guest.record.name.clone();
     if guest.status.is_up() && !removal.force {
-        return Err(
-            Error::new(format!("`{shown}` is {}", guest.status.name()))
-                .kind(Kind::Exists)
-                .hint(format!("insula stop {shown}, or insula rm -f {shown}")),
-        );
+        return Err(Error::new(format!("`{shown}` is {}", guest.status.name()))
+            .kind(Kind::Exists)
+            .hint(format!("insula stop {shown}, or insula rm -f {shown}")));
     }
     if guest.status.is_up() {
         let request = StopRequest {

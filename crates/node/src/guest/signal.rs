@@ -95,7 +95,10 @@ pub fn pause(place: &Place, name: &str) -> Result<()> {
     match guest.status {
         Status::Running => {}
         Status::Paused => {
-            return Err(Error::new(format!("`{}` is paused already", guest.record.name)));
+            return Err(Error::new(format!(
+                "`{}` is paused already",
+                guest.record.name
+            )));
         }
         _ => return Err(live::not_running(&guest.record.name)),
     }

@@ -184,7 +184,11 @@ fn make(options: &RunOptions, check: bool) -> Result<Workspace> {
     let image = store.resolve(&options.image).map_err(image_error)?;
     if check {
         let files = UnionView::open(&image.layers).map_err(image_error)?;
-        spec::build(&config, (&image, &files), &hostname(&config, &"0".repeat(64)))?;
+        spec::build(
+            &config,
+            (&image, &files),
+            &hostname(&config, &"0".repeat(64)),
+        )?;
     }
     umask(Mode::WGRP | Mode::WOTH);
     let made = make_workspace(&options.store, options.name.as_deref(), |id, name| {
@@ -226,11 +230,7 @@ fn begin(place: &Place, workspace: Workspace, how: &str) -> Result<(UnixStream, 
 }
 
 /// Starts a monitor, leaves the guest to it, and waits for its word that the program runs.
-fn spawn_and_hear(
-    place: &Place,
-    workspace: Workspace,
-    how: &str,
-) -> Result<(UnixStream, Child)> {
+fn spawn_and_hear(place: &Place, workspace: Workspace, how: &str) -> Result<(UnixStream, Child)> {
     let (mut socket, mut child) = spawn(place, &workspace.record.id, how)?;
     // The monitor waits for this lock.
     drop(workspace);
@@ -241,7 +241,9 @@ fn spawn_and_hear(
                 serde_json::from_slice(&json).step(|| "read the answer of the guest's monitor")?;
             reply.into_result()
         }
-        _ => Err(Error::new("the guest's monitor ended before the guest had started")),
+        _ => Err(Error::new(
+            "the guest's monitor ended before the guest had started",
+        )),
     };
     match result {
         Ok(()) => Ok((socket, child)),

@@ -45,8 +45,7 @@ const VERSION: &str = concat!("insula version ", env!("CARGO_PKG_VERSION"), "\ns
 #[must_use]
 pub fn exists(id: &OsStr) -> bool {
     let is_plain = !id.is_empty() && !id.as_encoded_bytes().contains(&b'/');
-    is_plain
-        && engine::default_root().is_ok_and(|root| root.join(id).join("state.json").exists())
+    is_plain && engine::default_root().is_ok_and(|root| root.join(id).join("state.json").exists())
 }
 
 /// The number of a signal by its name, with or without `SIG`, or by its number.

@@ -192,7 +192,13 @@ mod tests {
 
     #[test]
     fn policies_are_read_as_they_are_shown() {
-        for text in ["no", "always", "unless-stopped", "on-failure", "on-failure:5"] {
+        for text in [
+            "no",
+            "always",
+            "unless-stopped",
+            "on-failure",
+            "on-failure:5",
+        ] {
             assert_eq!(text.parse::<RestartPolicy>().unwrap().to_string(), text);
         }
         for wrong in ["", "never", "on-failure:", "on-failure:-1", "always:3"] {

@@ -45,7 +45,12 @@ pub(crate) fn adapt(spec: &mut Spec) {
         process.env.push("container=insula".to_owned());
     }
     if let Some(linux) = &mut spec.linux {
-        let has = |kind| linux.namespaces.iter().any(|namespace| namespace.kind == kind);
+        let has = |kind| {
+            linux
+                .namespaces
+                .iter()
+                .any(|namespace| namespace.kind == kind)
+        };
         if !has(NamespaceKind::Cgroup) {
             linux.namespaces.push(Namespace {
                 kind: NamespaceKind::Cgroup,
@@ -101,7 +106,9 @@ mod tests {
             ..Mount::default()
         }];
         add_mounts(&mut mounts);
-        let places = mounts.iter().map(|mount| mount.destination.display().to_string());
+        let places = mounts
+            .iter()
+            .map(|mount| mount.destination.display().to_string());
         assert_eq!(places.collect::<Vec<_>>(), ["/run", "/run/lock", "/tmp"]);
     }
 }

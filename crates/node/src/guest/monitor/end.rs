@@ -40,7 +40,11 @@ impl Monitor {
         self.health = None;
         self.holder = None;
         self.state.holder = None;
-        let streams: Vec<_> = running.streams.sources().map(|(stream, _)| stream).collect();
+        let streams: Vec<_> = running
+            .streams
+            .sources()
+            .map(|(stream, _)| stream)
+            .collect();
         for stream in streams {
             self.take_last_output(stream);
         }
@@ -54,7 +58,9 @@ impl Monitor {
         if verdict.oom_killed {
             self.tell("oom", &[]);
         }
-        let code = verdict.code.map_or_else(|| "unknown".to_owned(), |code| code.to_string());
+        let code = verdict
+            .code
+            .map_or_else(|| "unknown".to_owned(), |code| code.to_string());
         self.tell("die", &[("exitCode", code)]);
         self.state.process = None;
         self.state.exit_code = verdict.code;
@@ -69,7 +75,11 @@ impl Monitor {
 
     fn take_last_output(&mut self, stream: crate::guest_log::Stream) {
         for _ in 0..LAST_READS_MAX {
-            for client in self.clients.iter_mut().filter(|client| client.has_pending()) {
+            for client in self
+                .clients
+                .iter_mut()
+                .filter(|client| client.has_pending())
+            {
                 client.flush();
             }
             let before = self.running.as_ref().map(|it| it.streams.sources().count());
@@ -88,7 +98,10 @@ impl Monitor {
         let Some(running) = &self.running else {
             return false;
         };
-        let source = running.streams.sources().find(|(stream, _)| *stream == wanted);
+        let source = running
+            .streams
+            .sources()
+            .find(|(stream, _)| *stream == wanted);
         source.is_some_and(|(_, fd)| is_ready(fd, 0))
     }
 

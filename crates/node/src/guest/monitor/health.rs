@@ -198,7 +198,9 @@ fn begin(runtime: &Runtime, id: &str, process: &Process) -> Result<(Launched, Ow
         detach: true,
         ..ExecOptions::default()
     };
-    dup2_stdout(&far).and_then(|()| dup2_stderr(&far)).step(step)?;
+    dup2_stdout(&far)
+        .and_then(|()| dup2_stderr(&far))
+        .step(step)?;
     let child = runtime.exec_child(id, &options);
     leave_standard_streams()?;
     Ok((child?, output))

@@ -13,7 +13,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     (
         "Guests",
         &[
-            "run", "create", "start", "stop", "restart", "ps", "exec", "shell", "attach",
+            "run", "create", "start", "stop", "restart", "ps", "logs", "events", "exec", "shell", "attach",
             "console", "pause", "resume", "kill", "wait", "update", "rename", "rm", "oci",
         ],
     ),

@@ -10,6 +10,7 @@ pub mod guest;
 pub mod guest_log;
 pub mod host;
 pub mod interrupt;
+pub mod moment;
 pub mod oci;
 pub mod role;
 pub mod run;

@@ -14,6 +14,7 @@ mod create;
 mod df;
 mod doctor;
 mod each;
+mod events;
 mod exec;
 mod help;
 mod image;
@@ -23,6 +24,7 @@ mod inspect;
 mod kill;
 mod login;
 mod logout;
+mod logs;
 mod mistake;
 mod pause;
 mod prune;
@@ -90,6 +92,8 @@ enum Command {
     Restart(restart::Arguments),
     #[command(visible_alias = "ls")]
     Ps(ps::Arguments),
+    Logs(logs::Arguments),
+    Events(events::Arguments),
     Exec(exec::Arguments),
     Shell(exec::ShellArguments),
     Attach(attach::Arguments),
@@ -224,6 +228,8 @@ fn dispatch(arguments: Arguments, pulled: Option<&str>) -> Result<u8, Failure> {
         Command::Stop(arguments) => stop::run(&arguments, &store),
         Command::Restart(arguments) => restart::run(&arguments, &store),
         Command::Ps(arguments) => ps::run(&arguments, &store),
+        Command::Logs(arguments) => logs::run(&arguments, &store),
+        Command::Events(arguments) => events::run(&arguments, &store),
         Command::Exec(arguments) => exec::run(arguments, &store),
         Command::Shell(arguments) => exec::run_shell(arguments, &store),
         Command::Attach(arguments) => attach::run(arguments, &store),

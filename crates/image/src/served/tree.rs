@@ -23,6 +23,8 @@ const USER: &[u8] = b"user.overlay.";
 pub(super) struct LayerTree {
     layers: Vec<Reader<File>>,
     names: OverlayNames,
+    /// The root is that of the only layer.
+    is_single: bool,
 }
 
 /// What a node is.
@@ -40,8 +42,22 @@ struct Found<'t> {
 }
 
 impl LayerTree {
+    /// A root with a directory for each layer.
     pub(super) fn new(layers: Vec<Reader<File>>, names: OverlayNames) -> Self {
-        Self { layers, names }
+        Self {
+            layers,
+            names,
+            is_single: false,
+        }
+    }
+
+    /// The root of one layer.
+    pub(super) fn of_one(layer: Reader<File>, names: OverlayNames) -> Self {
+        Self {
+            layers: vec![layer],
+            names,
+            is_single: true,
+        }
     }
 
     /// What must stay open.
@@ -50,6 +66,16 @@ impl LayerTree {
     }
 
     fn place(&self, node: u64) -> Result<Place<'_>> {
+        if node == protocol::ROOT && self.is_single {
+            let reader = self.layers.first().ok_or(Errno::STALE)?;
+            let inode = reader.root().map_err(unreadable)?;
+            let base = base_of(0);
+            return Ok(Place::Inside(Found {
+                base,
+                reader,
+                inode,
+            }));
+        }
         if node == protocol::ROOT {
             return Ok(Place::Top);
         }

@@ -8,6 +8,7 @@ pub mod build;
 pub mod host;
 pub mod interrupt;
 pub mod oci;
+pub mod proc_view;
 pub mod role;
 pub mod run;
 pub mod terminal;

@@ -320,7 +320,7 @@ impl Reply {
         // The shortest that there may be: nothing is written. Times are exact to a nanosecond.
         self.u32s(&[4096, 1]);
         self.bytes(&agreement.pages.to_ne_bytes());
-        self.bytes(&[0; 30]);
+        self.bytes(&[0; 34]);
     }
 
     /// `struct fuse_attr_out`.
@@ -528,8 +528,8 @@ mod tests {
             pages: 256,
         });
         let init = "50000000 00000000 0200000000000000 07000000 26000000 00000200 01004000
-            4000 3000 00100000 01000000 0001 0000 00000000 00000000 0000 00000000 00000000
-            00000000 000000000000";
+            4000 3000 00100000 01000000 0001 0000 00000000 00000000
+            00000000 00000000 00000000 00000000 00000000 00000000";
         assert_eq!(reply.finish(2, Ok(())), bytes(init));
     }
 

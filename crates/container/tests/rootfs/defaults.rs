@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::Case;
 use crate::harness::{
-    Bundle, Outcome, ensure, ensure_read_only, ensure_writable, give, mount_on, mounts_on,
+    Bundle, Outcome, ensure, ensure_read_only, ensure_writable, mount_on, mounts_on,
 };
 
 pub(crate) const CASES: &[Case] = &[
@@ -355,53 +355,38 @@ fn overlay() -> Outcome {
     )
 }
 
-/// Also in a user namespace, whose root tells opaque directories by `user.*`.
 fn overlay_of_one_mount() -> Outcome {
-    for is_mapped in [false, true] {
-        let context = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).unwrap();
-        fsconfig_create(&context).unwrap();
-        let flags = FsMountFlags::FSMOUNT_CLOEXEC;
-        let mount = Rc::new(fsmount(&context, flags, MountAttrFlags::empty()).unwrap());
-        let inside = |name: &str| {
-            let root = format!("/proc/self/fd/{}", mount.as_raw_fd());
-            Path::new(&root).join(name)
-        };
-        for (layer, file) in [("0", "below"), ("1", "above")] {
-            fs::create_dir_all(inside(layer).join("d")).unwrap();
-            fs::write(inside(layer).join("d").join(file), layer).unwrap();
-        }
-        let mut bundle = Bundle::new();
-        if is_mapped {
-            bundle.with_user_namespace();
-            give(&inside("."), 100_000);
-        }
-        for name in ["upper", "work"] {
-            fs::create_dir(bundle.path(name)).unwrap();
-            if is_mapped {
-                give(&bundle.path(name), 100_000);
-            }
-        }
-        bundle.overlay = Some(Overlay {
-            lower: ["1", "0"]
-                .map(|name| Lower::Inside(Rc::clone(&mount), name.to_owned()))
-                .to_vec(),
-            upper: bundle.path("upper"),
-            work: bundle.path("work"),
-            volatile: true,
-        });
-        bundle.pass(|| {
-            let read = |name: &str| fs::read_to_string(name).unwrap_or_default();
-            ensure(
-                read("/d/below") == "0" && read("/d/above") == "1",
-                "not joined",
-            )?;
-            fs::remove_dir_all("/d").map_err(|error| format!("remove: {error}"))?;
-            fs::create_dir("/d").map_err(|error| format!("make again: {error}"))?;
-            let count = fs::read_dir("/d").unwrap().count();
-            ensure(count == 0, "the directory is not opaque")
-        })?;
+    let context = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).unwrap();
+    fsconfig_create(&context).unwrap();
+    let flags = FsMountFlags::FSMOUNT_CLOEXEC;
+    let mount = Rc::new(fsmount(&context, flags, MountAttrFlags::empty()).unwrap());
+    let root = format!("/proc/self/fd/{}", mount.as_raw_fd());
+    for (layer, file) in [("0", "below"), ("1", "above")] {
+        let directory = Path::new(&root).join(layer).join("d");
+        fs::create_dir_all(&directory).unwrap();
+        fs::write(directory.join(file), layer).unwrap();
     }
-    Ok(())
+    let mut bundle = Bundle::new();
+    for name in ["upper", "work"] {
+        fs::create_dir(bundle.path(name)).unwrap();
+    }
+    bundle.overlay = Some(Overlay {
+        lower: ["1", "0"]
+            .map(|name| Lower::Inside(Rc::clone(&mount), name.to_owned()))
+            .to_vec(),
+        upper: bundle.path("upper"),
+        work: bundle.path("work"),
+        volatile: true,
+    });
+    bundle.pass(|| {
+        let read = |name: &str| fs::read_to_string(name).unwrap_or_default();
+        let is_joined = read("/d/below") == "0" && read("/d/above") == "1";
+        ensure(is_joined, "the layers are not joined")?;
+        fs::remove_dir_all("/d").map_err(|error| format!("remove: {error}"))?;
+        fs::create_dir("/d").map_err(|error| format!("make again: {error}"))?;
+        let count = fs::read_dir("/d").unwrap().count();
+        ensure(count == 0, "the directory is not opaque")
+    })
 }
 
 fn no_pivot() -> Outcome {

@@ -25,6 +25,7 @@ mod format;
 mod layer;
 mod reference;
 pub mod registry;
+pub mod served;
 mod sniff;
 mod store;
 mod stream;

@@ -12,6 +12,7 @@ pub mod host;
 pub mod interrupt;
 pub mod moment;
 pub mod oci;
+pub mod proc_view;
 pub mod role;
 pub mod run;
 pub mod terminal;

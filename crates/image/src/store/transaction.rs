@@ -129,7 +129,9 @@ impl Store {
             store: self.clone(),
             staging,
             form: match choice {
-                FormChoice::ErofsFile | FormChoice::ErofsLoop => FormName::Erofs,
+                FormChoice::ErofsFile | FormChoice::ErofsLoop | FormChoice::ErofsFuse => {
+                    FormName::Erofs
+                }
                 FormChoice::Directory(_) => FormName::Directory,
             },
             options,

@@ -109,7 +109,7 @@ fn example() -> Vec<Vec<u8>> {
 
 #[test]
 fn the_union_is_what_the_model_says() {
-    for seed in 0..40 {
+    for seed in 0..80 {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::new(directory.path());
         let (tars, model) = layers(seed, 1 + usize::try_from(seed % 5).unwrap());

@@ -170,7 +170,7 @@ impl<R: BufRead> Unpacker<'_, R> {
 
     fn directory(&mut self, name: CleanName, entry: Entry) -> Result<()> {
         if !name.is_root() {
-            self.tree.make_directory(&name)?;
+            self.make_directory(&name)?;
         }
         self.budget
             .pending(name.memory_bytes() + 200 + xattr_bytes(&entry))?;

@@ -132,7 +132,7 @@ pub(crate) fn snapshot(root: &Path) -> BTreeMap<Vec<u8>, String> {
         }
         if !metadata.is_dir() && metadata.nlink() > 1 {
             let first = first_names
-                .entry(metadata.ino())
+                .entry((metadata.dev(), metadata.ino()))
                 .or_insert_with(|| name.to_vec());
             line += &format!(" = {first:?}");
         }

@@ -188,17 +188,11 @@ impl Layer {
         ]);
     }
 
-    /// Whether the path is free in this layer, and nothing here hides it.
-    fn is_free(&self, path: &str) -> bool {
-        !self.own.contains_key(path) && !self.hidden.iter().any(|hidden| hidden == path)
-    }
-
     /// Directories on the way are entries of the layer, too, as every builder writes them.
     fn add_parents(&mut self, random: &mut Random, path: &str) -> bool {
         let directory = parent(path).to_owned();
         match self.own.get(&directory) {
             Some(node) => return node.kind == Kind::Directory,
-            None if !self.is_free(&directory) => return false,
             None => {}
         }
         if !self.add_parents(random, &directory) {
@@ -222,7 +216,7 @@ impl Layer {
         if choice == 1 {
             return self.close(random, below_tree);
         }
-        if !self.is_free(&path) || !self.add_parents(random, &path) {
+        if self.own.contains_key(&path) || !self.add_parents(random, &path) {
             return;
         }
         let files = self
@@ -268,16 +262,16 @@ impl Layer {
         self.own.insert(path, node);
     }
 
-    /// A whiteout of something below.
+    /// A whiteout of something below, or of nothing: also inside an opaque directory, in one that
+    /// no other layer has, and of a name that this layer has itself, which then hides only what is
+    /// below.
     fn hide(&mut self, random: &mut Random, tree: &Tree) {
         let names = below(tree, "");
-        if names.is_empty() {
-            return;
-        }
-        let path = random.pick(&names).to_string();
-        // An opaque directory has nothing to hide, and overlayfs would list the mark.
-        let is_closed = self.opaque.iter().any(|opaque| is_below(&path, opaque));
-        if is_closed || !self.is_free(&path) || !self.add_parents(random, &path) {
+        let path = match random.below(4) {
+            1.. if !names.is_empty() => random.pick(&names).to_string(),
+            _ => format!("{}/{}", random.pick(&NAMES), random.pick(&NAMES)),
+        };
+        if self.hidden.contains(&path) || !self.add_parents(random, &path) {
             return;
         }
         let (directory, name) = (parent(&path), path.rsplit('/').next().unwrap());
@@ -301,8 +295,7 @@ impl Layer {
         }
         let path = random.pick(&directories).clone();
         let inside = format!("{path}/x");
-        let hides = self.hidden.iter().any(|hidden| is_below(hidden, &path));
-        if hides || self.opaque.contains(&path) || !self.add_parents(random, &inside) {
+        if self.opaque.contains(&path) || !self.add_parents(random, &inside) {
             return;
         }
         let node = self.node(random, Kind::File(Vec::new()));

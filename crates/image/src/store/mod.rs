@@ -6,6 +6,7 @@
 //!    lock                       flock: exclusive to remove, shared to keep anything from going
 //!    blobs/sha256/<digest>      manifests, configurations and the layers' archives, as they came
 //!    layers/sha256/<diff id>/   the layers, ready to be mounted, with a record (format.rs)
+//!    damaged/                   notes of what `image verify` found damaged (damage.rs)
 //!    partial/sha256/<digest>    beginnings of archives, locked by who brings the rest (claim.rs)
 //!    builds/                    what steps of builds made before (build_cache/)
 //!    staging/<id>/              what is being made or deleted; `owner` is locked by who does it
@@ -21,11 +22,13 @@
 mod claim;
 mod collect;
 mod create;
+mod damage;
 mod import;
 mod mount;
 mod release;
 mod remove;
 mod staging;
+mod trace;
 mod transaction;
 mod usage;
 mod verify;

@@ -20,7 +20,7 @@ use super::staging::Keep;
 use super::transaction::{AddedLayer, Shared, Transaction, wrong_diff_id};
 use super::{Store, make_directory};
 use crate::config::{Descriptor, LAYER_GZIP_TYPE, LAYER_TYPE, LAYER_ZSTD_TYPE};
-use crate::decompress::Compression;
+use crate::decompress::{Compression, Plain};
 use crate::digest::Digest;
 use crate::error::{Context, Kind, Result};
 use crate::format::{FormName, LAYER_VERSION, LayerRecord};
@@ -163,6 +163,12 @@ impl Shared {
             let copy = move |output: &mut PieceWriter| io::copy(&mut { stream }, output).map(drop);
             return self.take_archive(copy, diff_id);
         }
+        if !compression.is_of_layers() {
+            let ratio = limits.expansion_ratio;
+            let mut plain = Plain::new(compression, stream)?;
+            let copy = move |output: &mut PieceWriter| output.copy(&mut plain, ratio);
+            return self.take_archive(copy, diff_id);
+        }
         let (path, spool) = self.spool()?;
         let place = self.place()?;
         let incoming = Incoming {
@@ -177,7 +183,7 @@ impl Shared {
         let media_type = match compression {
             Compression::Gzip => LAYER_GZIP_TYPE,
             Compression::Zstd => LAYER_ZSTD_TYPE,
-            Compression::None => LAYER_TYPE,
+            Compression::None | Compression::Xz | Compression::Bzip2 => LAYER_TYPE,
         };
         check_diff_id(received.archive.digest, diff_id)?;
         self.publish(&path, &place, media_type, &received)

@@ -8,6 +8,7 @@
 //!    layers/sha256/<diff id>/   the layers, ready to be mounted, with a record (format.rs)
 //!    damaged/                   notes of what `image verify` found damaged (damage.rs)
 //!    partial/sha256/<digest>    beginnings of archives, locked by who brings the rest (claim.rs)
+//!    spare                      room that removing may take when there is no other (spare.rs)
 //!    builds/                    what steps of builds made before (build_cache/)
 //!    staging/<id>/              what is being made or deleted; `owner` is locked by who does it
 //! ```
@@ -27,6 +28,7 @@ mod import;
 mod mount;
 mod release;
 mod remove;
+mod spare;
 mod staging;
 mod trace;
 mod transaction;
@@ -142,6 +144,13 @@ impl Store {
                 format!("manifest {digest} is damaged: {error}"),
             )
         })
+    }
+
+    /// Whether an image was chosen from an index, and is known by the index's digest too.
+    pub(crate) fn is_from_index(&self, manifest: &Digest) -> Result<bool> {
+        let catalog = self.catalog()?;
+        let image = catalog.images.get(manifest);
+        Ok(image.is_some_and(|image| !image.digests.is_empty()))
     }
 
     /// All images, the newest first.

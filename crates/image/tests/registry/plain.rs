@@ -218,6 +218,34 @@ fn from_a_list_the_platform_s_image_is_chosen() {
         error.hint_text(),
         Some("there is: linux/amd64, linux/arm64")
     );
+    // One platform is here: who pushes it hears that the others do not go with it.
+    for (image, warnings) in [(own.manifest, 1), (other.manifest, 1)] {
+        let heard = Heard::default();
+        let to = registry.name("one:1");
+        let image = image.to_string();
+        push(
+            &store.store,
+            &client,
+            &image,
+            &to,
+            &PushOptions::default(),
+            &heard,
+        )
+        .unwrap();
+        assert_eq!(heard.count("index of several platforms"), warnings);
+    }
+    let heard = Heard::default();
+    let to = registry.name("two:1");
+    push(
+        &source.store,
+        &client,
+        "one-amd64",
+        &to,
+        &PushOptions::default(),
+        &heard,
+    )
+    .unwrap();
+    assert_eq!(heard.count("warning"), 0);
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! The fuzz targets without a fuzzer: each with its seeds, and with changes of them from a fixed seed,
-//! so that every toolchain and every run of the tests exercises them.
+//! The fuzz targets without a fuzzer: each with its seeds, and with changes of them from a fixed
+//! seed, so that every toolchain and every run of the tests exercises them.
 //!
 //! `INSULA_FUZZ_ROUNDS` prolongs it, `INSULA_FUZZ_SEED` changes what is tried. A failure prints the
 //! bytes, which go to `fuzz/seeds/` when it is mended. Start at [`replay`].

@@ -383,7 +383,8 @@ fn try_import(store: &Store) -> Result<(), insula_image::Error> {
     store.import(source, &options).map(drop)
 }
 
-/// The disk is full after each number of pages in turn: whatever write it hits, the store is as before, and with more room the same succeeds.
+/// The disk is full after each number of pages in turn: whatever write it hits, the store is as
+/// before, and with more room the same succeeds.
 #[test]
 fn a_disk_that_is_full_at_any_write_leaves_the_store_as_it_was() {
     type Change = fn(&Store) -> Result<(), insula_image::Error>;

@@ -1,8 +1,8 @@
 //! Everything that images are made of is read again and compared with what it was.
 //!
 //! Documents and archives have their digests as names; of an EROFS layer every MiB has a checksum
-//! in its record, from which `trace.rs` finds the file that a wrong byte belongs to. A layer that is
-//! an unpacked directory has none: its archive is checked, and that it is there.
+//! in its record, from which `trace.rs` finds the file that a wrong byte belongs to. A layer that
+//! is an unpacked directory has none: its archive is checked, and that it is there.
 //!
 //! What is found is noted (`damage.rs`) for who brings the image again. Start reading at
 //! [`Store::verify`].

@@ -66,7 +66,8 @@ pub struct Unpacked {
     pub skipped: u64,
 }
 
-/// Unpacks an archive, plain or compressed as [`Plain`] knows, below `target`, an empty directory, on this thread.
+/// Unpacks an archive, plain or compressed as [`Plain`] knows, below `target`, an empty directory,
+/// on this thread.
 ///
 /// Whatever the bytes are, nothing outside of `target` is read, written or made. On error part of
 /// the archive may be in `target`.

@@ -203,7 +203,8 @@ pub(in crate::cli) fn run(arguments: Arguments, location: &Location) -> Result<u
     Ok(0)
 }
 
-/// Brings what FROM and --from name and this host lacks. Ctrl-C meanwhile ends it as it ends a pull.
+/// Brings what FROM and --from name and this host lacks. Ctrl-C meanwhile ends it as it ends a
+/// pull.
 fn fetch(store: Store, mut client: ClientOptions, quiet: bool) -> Fetch {
     let cancel = Cancel::default();
     client.cancel = cancel.clone();

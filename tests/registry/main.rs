@@ -120,8 +120,7 @@ impl World {
         let root = self.path("root");
         fs::create_dir_all(root.join("bin")).unwrap();
         fs::copy(peer("busybox"), root.join("bin/sh")).unwrap();
-        let content = "0123456789abcdef".repeat(size / 16 + 1);
-        fs::write(root.join("file"), content).unwrap();
+        fs::write(root.join("file"), noise(size)).unwrap();
         let root = root.display().to_string();
         let other = self.path("other").display().to_string();
         self.succeed(&[
@@ -153,6 +152,19 @@ impl Drop for World {
         self.registry.kill().unwrap();
         self.registry.wait().unwrap();
     }
+}
+
+/// Content that compression does not shrink: a transfer of it takes its time.
+fn noise(size: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut bytes = Vec::with_capacity(size + 8);
+    while bytes.len() < size {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes
 }
 
 struct Said {
@@ -327,7 +339,7 @@ fn ctrl_c_leaves_only_what_can_be_resumed() {
     let world = World::new();
     world.login("secret");
     let name = world.name("a:1");
-    world.push_image(&name, 200_000_000);
+    world.push_image(&name, 64_000_000);
     let mut child = world
         .command(&["pull", "--progress", "json", &name])
         .spawn()
@@ -355,7 +367,7 @@ fn ctrl_c_while_a_build_pulls_leaves_only_what_can_be_resumed() {
     let world = World::new();
     world.login("secret");
     let name = world.name("a:1");
-    world.push_image(&name, 200_000_000);
+    world.push_image(&name, 64_000_000);
     let context = world.path("context");
     fs::create_dir(&context).unwrap();
     fs::write(

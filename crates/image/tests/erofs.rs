@@ -288,7 +288,7 @@ fn whiteouts_hide_what_is_below() {
     let opaque = (name.to_vec(), b"y".to_vec());
     for path in ["first", "last"] {
         let xattrs = reader.xattrs(&find(path)).unwrap();
-        assert_eq!(xattrs, [opaque.clone()], "{path}");
+        assert_eq!(xattrs, std::slice::from_ref(&opaque), "{path}");
     }
     // Without this mark overlayfs lists the whiteout of a directory that is in this layer only.
     let origin = String::from_utf8_lossy(name).replace("opaque", "origin");

@@ -338,7 +338,8 @@ fn not_found(catalog: &Catalog, name: &str) -> Error {
     match same_name {
         Some(known) => error.hint(format!("there is `{known}`; `insula images` lists all")),
         None => error.hint(format!(
-            "`insula images` lists what is here; import one: insula image import --tag {name} FILE"
+            "`insula images` lists what is here; bring one: insula pull {name}, or insula image \
+             import --tag {name} FILE"
         )),
     }
 }

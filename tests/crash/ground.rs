@@ -2,8 +2,9 @@
 //!
 //! Words of a command in capitals are replaced: `ID`, `SHORT` and `LONG` (bundles), `STORE` and
 //! `OTHER` (stores; only the first is looked at), `ARCHIVE` and `EXPORTED`, `CONTEXT` (of a build);
-//! and inside of words `REGISTRY` (its address) and `ROUND` (a number). Every process of the product
-//! and of its containers carries a mark in its environment, by which it is found. Start at [`Ground::clean_up`].
+//! and inside of words `REGISTRY` (its address) and `ROUND` (a number). Every process of the
+//! product and of its containers carries a mark in its environment, by which it is found. Start at
+//! [`Ground::clean_up`].
 
 use std::cell::Cell;
 use std::collections::BTreeSet;

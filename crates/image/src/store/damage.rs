@@ -2,8 +2,8 @@
 //! image the next time brings that part anew instead of taking it for present.
 //!
 //! A note is an empty file `damaged/<what>-<digest>`. It goes when the part is replaced, found
-//! whole again, or removed. Containers that run keep the files they have open; a new layer takes the
-//! place of the old one by an exchange of names.
+//! whole again, or removed. Containers that run keep the files they have open; a new layer takes
+//! the place of the old one by an exchange of names.
 
 use std::collections::BTreeSet;
 use std::fs::File;

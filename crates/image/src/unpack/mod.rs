@@ -66,7 +66,8 @@ pub struct Unpacked {
     pub skipped: u64,
 }
 
-/// Unpacks an archive, plain, gzip or zstd, below `target`, an empty directory, on this thread.
+/// Unpacks an archive, plain or compressed as [`Plain`] knows, below `target`, an empty directory,
+/// on this thread.
 ///
 /// Whatever the bytes are, nothing outside of `target` is read, written or made. On error part of
 /// the archive may be in `target`.
@@ -170,7 +171,7 @@ impl<R: BufRead> Unpacker<'_, R> {
 
     fn directory(&mut self, name: CleanName, entry: Entry) -> Result<()> {
         if !name.is_root() {
-            self.tree.make_directory(&name)?;
+            self.make_directory(&name)?;
         }
         self.budget
             .pending(name.memory_bytes() + 200 + xattr_bytes(&entry))?;

@@ -118,7 +118,7 @@ pub(crate) fn snapshot(root: &Path) -> BTreeMap<Vec<u8>, String> {
         let mut line = describe(&path);
         if !metadata.is_dir() && metadata.nlink() > 1 {
             let first = first_names
-                .entry(metadata.ino())
+                .entry((metadata.dev(), metadata.ino()))
                 .or_insert_with(|| name.to_vec());
             line += &format!(" = {first:?}");
         }

@@ -456,7 +456,7 @@ fn path_of(file: &impl AsRawFd) -> PathBuf {
 /// Whether a file system shows what the kernel knows, and stores nothing.
 fn is_view(file: &OwnedFd) -> io::Result<bool> {
     // proc, sysfs, cgroup, cgroup2, devpts, mqueue, debugfs, tracefs, securityfs, bpf
-    const VIEWS: [i64; 10] = [
+    const VIEWS: [fs::FsWord; 10] = [
         0x9fa0,
         0x6265_6572,
         0x0027_e0eb,
@@ -469,7 +469,7 @@ fn is_view(file: &OwnedFd) -> io::Result<bool> {
         0xcafe_4a11,
     ];
     let magic = fs::fstatfs(file)?.f_type;
-    Ok(VIEWS.iter().any(|view| *view == i64::from(magic)))
+    Ok(VIEWS.contains(&magic))
 }
 
 /// Where the host's default makes overlays keep a renamed directory, or a file's content, in a

@@ -144,7 +144,7 @@ pub(super) fn refuse_terminal(what: &str) -> Result<(), Failure> {
 fn tell(arguments: &Arguments, copied: Copied) {
     let plural = if copied.entries == 1 { "" } else { "s" };
     output::talk(format_args!(
-        "{} copied to {}: {} file{plural}, {}\n",
+        "{} copied to {}: {} file{plural}, {}",
         arguments.source.display(),
         arguments.destination.display(),
         copied.entries,
@@ -154,7 +154,7 @@ fn tell(arguments: &Arguments, copied: Copied) {
 
 pub(super) fn warn(left_out: u64, what: &str) {
     if left_out > 0 {
-        output::talk(format_args!("left out: {left_out} {what}\n"));
+        output::talk(format_args!("left out: {left_out} {what}"));
     }
 }
 

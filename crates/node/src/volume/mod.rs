@@ -182,8 +182,11 @@ pub(crate) fn remove_anonymous(place: &Place, options: &RunOptions) -> Result<()
     let mut failure = None;
     for name in options.volumes.iter().filter_map(Volume::name) {
         let is_anonymous = find(&place.store, name).is_ok_and(|record| record.anonymous);
-        if is_anonymous && guests_of_volume(place, name).is_empty() {
-            failure = failure.or(remove(place, name).err());
+        if is_anonymous
+            && guests_of_volume(place, name).is_empty()
+            && let Err(error) = remove(place, name)
+        {
+            failure.get_or_insert(error);
         }
     }
     failure.map_or(Ok(()), Err)

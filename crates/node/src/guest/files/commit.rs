@@ -58,9 +58,9 @@ pub fn commit(place: &Place, name: &str, request: &CommitRequest) -> Result<Comm
 
 /// A guest whose files do not change: paused, or at rest and kept so.
 enum Still {
-    Paused(insula_container::Container),
+    Paused(Box<insula_container::Container>),
     AtRest {
-        _hold: Workspace,
+        _hold: Box<Workspace>,
     },
     /// It was paused before, or goes on.
     AsItWas,
@@ -72,11 +72,13 @@ impl Still {
             Status::Running if pause => {
                 let container = place.runtime().load(&guest.record.id)?;
                 container.pause()?;
-                Ok(Self::Paused(container))
+                Ok(Self::Paused(Box::new(container)))
             }
             Status::Created | Status::Exited => {
                 let hold = Workspace::take(&place.store, &guest.record.id)?;
-                Ok(Self::AtRest { _hold: hold })
+                Ok(Self::AtRest {
+                    _hold: Box::new(hold),
+                })
             }
             _ => Ok(Self::AsItWas),
         }

@@ -18,7 +18,7 @@ use crate::guest::{Place, find};
 use crate::run::image_error;
 
 /// Directories that the engine makes where the image has none, for what the kernel shows.
-const MADE_BY_ENGINE: [&str; 3] = ["dev", "proc", "sys"];
+const MADE_BY_ENGINE: [&str; 4] = ["/dev", "/proc", "/run/secrets", "/sys"];
 const OPAQUE: [&str; 2] = ["trusted.overlay.opaque", "user.overlay.opaque"];
 
 /// How a path differs from the image.
@@ -76,13 +76,10 @@ pub fn diff(place: &Place, name: &str) -> Result<Vec<Change>> {
         pending: Vec::new(),
     };
     comparison.run(upper)?;
-    let mounts = guest
-        .record
-        .config
-        .volumes
-        .iter()
-        .map(|volume| &volume.destination);
-    let mounts: Vec<&PathBuf> = mounts.collect();
+    let config = &guest.record.config;
+    let volumes = config.volumes.iter().map(|volume| &volume.destination);
+    let in_memory = config.tmpfs.iter().map(|tmpfs| &tmpfs.destination);
+    let mounts: Vec<PathBuf> = volumes.chain(in_memory).cloned().collect();
     let mut changes: Vec<Change> = comparison.changes.into_iter().collect();
     drop_bystanders(&mut changes, &mounts);
     Ok(changes)
@@ -90,27 +87,25 @@ pub fn diff(place: &Place, name: &str) -> Result<Vec<Change>> {
 
 /// Directories count as changed for what is in them. One that only holds what every guest is given
 /// tells nothing, nor does one that the engine made to mount something there.
-fn drop_bystanders(changes: &mut Vec<Change>, mounts: &[&PathBuf]) {
-    let has_more = |changes: &[Change], path: &Path| {
-        changes
-            .iter()
-            .any(|change| change.path != path && change.path.starts_with(path))
-    };
-    let is_bystander = |changes: &[Change], change: &Change| {
-        let path = change.path.as_path();
-        let made = MADE_BY_ENGINE
-            .iter()
-            .any(|name| path == Path::new("/").join(name))
-            || mounts.iter().any(|mount| path == mount.as_path());
-        let is_etc = path == Path::new("/etc") && change.kind != ChangeKind::Deleted;
-        let is_new = change.kind == ChangeKind::Added;
-        (is_etc || (made && is_new)) && !has_more(changes, path)
-    };
-    let kept = changes
-        .iter()
-        .filter(|change| !is_bystander(changes, change))
-        .cloned();
-    *changes = kept.collect();
+fn drop_bystanders(changes: &mut Vec<Change>, mounts: &[PathBuf]) {
+    let mut aside: Vec<PathBuf> = MADE_BY_ENGINE.iter().map(PathBuf::from).collect();
+    aside.extend(mounts.iter().cloned());
+    // The deepest first: then a directory is looked at when what is in it has gone.
+    for change in std::mem::take(changes).into_iter().rev() {
+        let path = &change.path;
+        let has_more = || changes.iter().any(|other| other.path.starts_with(path));
+        let is_new_place = change.kind == ChangeKind::Added && aside.contains(path);
+        let is_on_the_way = change.kind != ChangeKind::Deleted
+            && (path == Path::new("/etc") || aside.iter().any(|place| is_below(place, path)));
+        if !(is_new_place || is_on_the_way) || has_more() {
+            changes.push(change);
+        }
+    }
+    changes.reverse();
+}
+
+fn is_below(place: &Path, path: &Path) -> bool {
+    place != path && place.starts_with(path)
 }
 
 struct Comparison {
@@ -265,9 +260,11 @@ mod tests {
             change("/etc", Changed),
             change("/proc", Added),
             change("/proc/left", Added),
+            change("/run", Changed),
+            change("/run/secrets", Added),
             change("/srv", Added),
         ];
-        drop_bystanders(&mut changes, &[&PathBuf::from("/data")]);
+        drop_bystanders(&mut changes, &["/data".into()]);
         let left: Vec<_> = changes
             .iter()
             .map(|change| change.path.to_str().unwrap())

@@ -52,6 +52,7 @@ pub use store::{
     Imported, LAYERS_MAX, MountedImage, PendingLayer, PruneScope, Pruned, Removed, Source, Store,
     StoreLock, Summary, Transaction, TransactionOptions, Usage, Verified, disk_bytes,
 };
+pub use tar::{TreeForm, WrittenTree, write_tree};
 pub use timestamp::rfc3339;
-pub use unpack::{Limits, UnpackOptions, Unpacked, Whiteouts, unpack_archive};
+pub use unpack::{Kept, Limits, Target, UnpackOptions, Unpacked, Whiteouts, unpack_archive};
 pub use user::{ResolvedUser, read_database, read_user, resolve_user};

@@ -13,8 +13,9 @@ const GROUPS: &[(&str, &[&str])] = &[
     (
         "Guests",
         &[
-            "run", "create", "start", "stop", "restart", "ps", "logs", "events", "exec", "shell", "attach",
-            "console", "pause", "resume", "kill", "wait", "update", "rename", "rm", "oci",
+            "run", "create", "start", "stop", "restart", "ps", "logs", "events", "exec", "shell",
+            "attach", "console", "pause", "resume", "kill", "wait", "update", "rename", "cp",
+            "diff", "commit", "export", "rm", "oci",
         ],
     ),
     (
@@ -23,6 +24,7 @@ const GROUPS: &[(&str, &[&str])] = &[
             "build", "pull", "push", "images", "tag", "rmi", "image", "inspect",
         ],
     ),
+    ("Volumes", &["volume"]),
     ("Registries", &["login", "logout"]),
     ("Host", &["doctor", "info", "df", "prune", "system"]),
     ("Insula itself", &["version", "completion", "help"]),

@@ -70,25 +70,12 @@ const DOCKER_FLAGS: &[(&[&str], &str)] = &[
         "the short flag -h is help; the host name is --hostname NAME",
     ),
     (
-        &[
-            "--publish",
-            "-p",
-            "--publish-all",
-            "-P",
-            "--dns",
-            "--add-host",
-            "--ip",
-            "--expose",
-        ],
+        &["--publish", "-p", "--publish-all", "-P", "--ip", "--expose"],
         "networks other than none and host are not built yet; --network host opens every port",
     ),
     (
         &["--platform", "--arch"],
         "insula pull --platform brings an image of another one; running it is not built yet",
-    ),
-    (
-        &["--privileged"],
-        "there is no all-or-nothing switch: say --cap-add ALL, --security-opt seccomp=unconfined",
     ),
     (
         &[
@@ -122,10 +109,6 @@ const DOCKER_COMMANDS: &[(&[&str], &str)] = &[
         &["manifest"],
         "here it is: insula image inspect NAME, and insula image referrers NAME",
     ),
-    (
-        &["commit"],
-        "changes of a container become an image by a Containerfile: insula image build",
-    ),
     (&["load"], "here it is: insula image import FILE"),
     (
         &["ls", "ps"],
@@ -133,15 +116,12 @@ const DOCKER_COMMANDS: &[(&[&str], &str)] = &[
     ),
     (
         &[
-            "stop", "restart", "logs", "attach", "cp", "stats", "top", "wait", "rename", "port",
+            "stop", "restart", "logs", "attach", "stats", "top", "wait", "rename", "port",
         ],
         "`insula run` runs in the foreground and cleans up after itself; background containers are \
          not built yet",
     ),
-    (
-        &["network", "volume", "compose", "context", "swarm"],
-        "not built yet",
-    ),
+    (&["network", "compose", "context", "swarm"], "not built yet"),
     (
         &["apply", "get", "describe", "node", "cluster"],
         "the cluster is not built yet",

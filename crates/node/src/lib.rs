@@ -16,6 +16,7 @@ pub mod proc_view;
 pub mod role;
 pub mod run;
 pub mod terminal;
+pub mod volume;
 
 pub use insula_container::error::{Error, Kind as ErrorKind};
 pub use insula_container::spec::OCI_VERSION;

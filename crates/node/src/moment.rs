@@ -18,7 +18,9 @@ pub const RFC3339_BYTES: usize = 30;
 #[must_use]
 pub fn now_ns() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+    since.map_or(0, |since| {
+        i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+    })
 }
 
 /// Reads a point in time: RFC 3339 (`2026-11-20T21:00:00Z`, `…+01:00`, fractions, or only its
@@ -33,9 +35,8 @@ pub fn parse(text: &str, now: i64) -> Result<i64> {
         .or_else(|| duration(text).and_then(|before| now.checked_sub(before)))
         .or_else(|| date_and_time(text));
     moment.ok_or_else(|| {
-        Error::new(format!("`{text}` is not a point in time")).hint(
-            "write 2026-11-20T21:00:00Z, seconds since 1970, or how long ago: 10m, 1h30m, 2d",
-        )
+        Error::new(format!("`{text}` is not a point in time"))
+            .hint("write 2026-11-20T21:00:00Z, seconds since 1970, or how long ago: 10m, 1h30m, 2d")
     })
 }
 
@@ -47,7 +48,9 @@ fn seconds(text: &str) -> Option<i64> {
     };
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
     let whole: i64 = decimal(whole)?;
-    let nanoseconds = whole.checked_mul(SECOND)?.checked_add(fraction_ns(fraction)?)?;
+    let nanoseconds = whole
+        .checked_mul(SECOND)?
+        .checked_add(fraction_ns(fraction)?)?;
     nanoseconds.checked_mul(sign)
 }
 
@@ -86,11 +89,15 @@ pub fn duration(text: &str) -> Option<i64> {
     while !rest.is_empty() {
         let end = rest.find(|character: char| !(character.is_ascii_digit() || character == '.'))?;
         let (number, behind) = rest.split_at(end);
-        let (unit, scale) = UNITS.into_iter().find(|(unit, _)| behind.starts_with(unit))?;
+        let (unit, scale) = UNITS
+            .into_iter()
+            .find(|(unit, _)| behind.starts_with(unit))?;
         let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
         let whole = decimal(whole)?.checked_mul(scale)?;
         let part = i128::from(fraction_ns(fraction)?) * i128::from(scale) / i128::from(SECOND);
-        total = total.checked_add(whole)?.checked_add(i64::try_from(part).ok()?)?;
+        total = total
+            .checked_add(whole)?
+            .checked_add(i64::try_from(part).ok()?)?;
         rest = &behind[unit.len()..];
     }
     (!text.is_empty()).then_some(total)
@@ -98,7 +105,9 @@ pub fn duration(text: &str) -> Option<i64> {
 
 /// RFC 3339, or only its beginning: a date, or a time without seconds or offset.
 fn date_and_time(text: &str) -> Option<i64> {
-    let (date, time) = text.split_once(['T', 't', ' ']).unwrap_or((text, "00:00:00Z"));
+    let (date, time) = text
+        .split_once(['T', 't', ' '])
+        .unwrap_or((text, "00:00:00Z"));
     let mut numbers = date.splitn(3, '-').map(fixed_digits);
     let (year, month, day) = (numbers.next()??, numbers.next()??, numbers.next()??);
     let (clock, offset_seconds) = split_offset(time)?;
@@ -111,7 +120,9 @@ fn date_and_time(text: &str) -> Option<i64> {
         return None;
     }
     let whole = days_since_1970(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second;
-    (whole - offset_seconds).checked_mul(SECOND)?.checked_add(fraction_ns(fraction)?)
+    (whole - offset_seconds)
+        .checked_mul(SECOND)?
+        .checked_add(fraction_ns(fraction)?)
 }
 
 /// The clock's part of a time, and how far its offset is from UTC.
@@ -228,12 +239,33 @@ mod tests {
     #[test]
     fn what_is_no_time_is_refused_with_the_forms() {
         for wrong in [
-            "", "-", ".", "1.", "1e5", "m", "1x", "1h30", "99999999999999999999", "300000d",
-            "2026-13-01", "2026-02-30", "2025-02-29", "2026-11-20T24:00:00Z", "20-11-20",
-            "2026-11-20T21:00:00+1", "2026-11-20T21:00:00+25:00", "2026-11-20T21", "1969-01-01",
-            "2026-11-20T21:00:00.Z", "yesterday", "-1h", "ä",
+            "",
+            "-",
+            ".",
+            "1.",
+            "1e5",
+            "m",
+            "1x",
+            "1h30",
+            "99999999999999999999",
+            "300000d",
+            "2026-13-01",
+            "2026-02-30",
+            "2025-02-29",
+            "2026-11-20T24:00:00Z",
+            "20-11-20",
+            "2026-11-20T21:00:00+1",
+            "2026-11-20T21:00:00+25:00",
+            "2026-11-20T21",
+            "1969-01-01",
+            "2026-11-20T21:00:00.Z",
+            "yesterday",
+            "-1h",
+            "ä",
         ] {
-            let error = parse(wrong, NOW).map(|read| format!("{wrong} is {read}")).unwrap_err();
+            let error = parse(wrong, NOW)
+                .map(|read| format!("{wrong} is {read}"))
+                .unwrap_err();
             assert!(error.hint_text().is_some_and(|hint| hint.contains("1h30m")));
         }
     }

@@ -32,7 +32,7 @@ use crate::mount::{
 use crate::spec::Spec;
 use crate::sysctl;
 
-pub use overlay::{Lower, Overlay, mount_changes};
+pub use overlay::{Lower, Overlay, mount as mount_overlay, mount_changes, mount_lower};
 use tree::{Leaf, Tree, relative};
 
 /// What `config.json` does not say about the file system, or not in one place. A namespace counts

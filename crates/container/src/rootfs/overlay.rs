@@ -5,8 +5,8 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use insula_sys::overlay::joined_layers;
-use insula_sys::rustix::fs::CWD;
+use insula_sys::overlay::{joined_layers, mount_read_only};
+use insula_sys::rustix::fs::{CWD, Mode, OFlags, open};
 use insula_sys::rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, fsconfig_create, fsconfig_set_flag,
     fsconfig_set_string, fsmount, fsopen, move_mount,
@@ -40,7 +40,10 @@ pub struct Overlay {
 /// Before 6.5 any option is taken as it comes and refused when all are there, so the whole is tried
 /// again; a failure with another reason comes again, too. Before 6.15 a layer that is a mount must
 /// be attached somewhere: `place`, in this mount namespace, which the root then covers.
-pub(super) fn mount(overlay: &Overlay, place: &Path) -> Result<OwnedFd> {
+///
+/// # Errors
+/// The kernel refuses, or a layer is gone.
+pub fn mount(overlay: &Overlay, place: &Path) -> Result<OwnedFd> {
     match mount_with(overlay, &[]) {
         Err(_) if overlay.lower.iter().any(Lower::is_mount) => {
             for (number, lower) in overlay.lower.iter().enumerate() {
@@ -52,6 +55,28 @@ pub(super) fn mount(overlay: &Overlay, place: &Path) -> Result<OwnedFd> {
             mount_with(overlay, &[])
         }
         other => other,
+    }
+}
+
+/// The root of layers that are only read, from the uppermost to the lowest: a detached mount, or the
+/// directory itself when there is one. `place` is as for [`mount`].
+///
+/// # Errors
+/// There is no layer, it is gone, or the kernel refuses.
+pub fn mount_lower(lower: &[Lower], place: &Path) -> Result<OwnedFd> {
+    let step = || "mount layers to read them";
+    let paths: Vec<PathBuf> = lower.iter().map(Lower::path).collect();
+    if let [only] = paths.as_slice() {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        return open(only, flags, Mode::empty()).step(step);
+    }
+    let attributes = MountAttrFlags::empty();
+    match mount_read_only(&paths, attributes) {
+        Err(_) if lower.iter().any(Lower::is_mount) => {
+            lower.iter().try_for_each(|lower| lower.attach(place))?;
+            mount_read_only(&paths, attributes).step(step)
+        }
+        other => other.step(step),
     }
 }
 

@@ -25,7 +25,35 @@ impl Transaction {
         below: Option<OwnedFd>,
         modified: Option<i64>,
     ) -> Result<AddedLayer> {
-        let upper = Upper { below, modified };
+        let hidden = Vec::new();
+        self.add_changes(directory, below, (modified, hidden))
+    }
+
+    /// As [`Transaction::add_upper`], without the paths of `hidden`, which are relative to the
+    /// directory. The times are the files' own.
+    ///
+    /// # Errors
+    /// As [`Transaction::add_upper`].
+    pub fn add_upper_without(
+        &self,
+        directory: PathBuf,
+        below: Option<OwnedFd>,
+        hidden: Vec<PathBuf>,
+    ) -> Result<AddedLayer> {
+        self.add_changes(directory, below, (None, hidden))
+    }
+
+    fn add_changes(
+        &self,
+        directory: PathBuf,
+        below: Option<OwnedFd>,
+        (modified, hidden): (Option<i64>, Vec<PathBuf>),
+    ) -> Result<AddedLayer> {
+        let upper = Upper {
+            below,
+            modified,
+            hidden,
+        };
         let produce = move |output: &mut crate::stream::PieceWriter| {
             let mut buffered = BufWriter::with_capacity(64 << 10, output);
             write_upper(&directory, &upper, &mut buffered)?;

@@ -15,6 +15,7 @@ mod write;
 use crate::timestamp::Timestamp;
 
 pub(crate) use reader::Reader;
+pub use write::{TreeForm, WrittenTree, write_tree};
 pub(crate) use write::{Upper, write_directory, write_file_header, write_padding, write_upper};
 
 pub(crate) const BLOCK: usize = 512;

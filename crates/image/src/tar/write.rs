@@ -1,21 +1,27 @@
 //! Writes a directory as a pax archive: the same tree gives the same bytes.
 //!
 //! Entries are sorted by name, names are relative, times have nanoseconds, and whatever an ustar
-//! header cannot hold stands in a pax header. Stays on one file system: what is mounted inside is
-//! an empty directory in the archive. Sockets are left out: an archive cannot hold them.
+//! header cannot hold stands in a pax header. Stays on one file system, unless it is asked not to:
+//! what is mounted inside is an empty directory in the archive. Sockets are left out: an archive
+//! cannot hold them.
+//!
+//! Each file is opened once, as a place, and looked at and read by that descriptor only: somebody
+//! who changes the tree meanwhile changes what is found in it, and never leads out of it.
 //!
 //! The upper directory of an overlay becomes the archive of a layer: what the kernel marks as
 //! deleted is a `.wh.` file there (image-spec, layer.md).
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
-use insula_sys::rustix::fs::{self, OFlags, ResolveFlags, SeekFrom};
+use insula_sys::rustix::fs::{self, FileType, OFlags, RawDir, ResolveFlags, SeekFrom, Stat};
 use insula_sys::rustix::{io::Errno, process};
 
 use super::{BLOCK, BLOCK_BYTES, Segment, Xattr};
@@ -36,6 +42,26 @@ pub(crate) struct Upper {
     pub(crate) below: Option<OwnedFd>,
     /// The time of every entry, in seconds since 1970, instead of the files' own.
     pub(crate) modified: Option<i64>,
+    /// Paths that are left out.
+    pub(crate) hidden: Vec<PathBuf>,
+}
+
+/// Which files a tree is made of, and how they are called.
+#[derive(Debug, Clone, Default)]
+pub struct TreeForm {
+    /// What its top is called in the archive: a relative name, or empty for `.`.
+    pub name: Vec<u8>,
+    /// Only what is in the top, not the top itself.
+    pub contents_only: bool,
+    /// Also what is mounted inside, but for views of the kernel such as `/proc`.
+    pub crosses_mounts: bool,
+}
+
+/// What a tree had that is not in its archive.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WrittenTree {
+    /// Sockets.
+    pub left_out: u64,
 }
 
 /// Writes `directory` and everything below it to `output`, with the end-of-archive mark.
@@ -43,7 +69,8 @@ pub(crate) struct Upper {
 /// # Errors
 /// A file cannot be read, or shrinks while it is read. The error names it.
 pub(crate) fn write_directory(directory: &Path, output: &mut dyn Write) -> io::Result<()> {
-    write(directory, None, output)
+    let top = open_top(directory)?;
+    write(top, &TreeForm::default(), None, output).map(drop)
 }
 
 /// As [`write_directory`], for the upper directory of an overlay.
@@ -55,19 +82,46 @@ pub(crate) fn write_upper(
     upper: &Upper,
     output: &mut dyn Write,
 ) -> io::Result<()> {
-    write(directory, Some(upper), output)
+    let top = open_top(directory)?;
+    write(top, &TreeForm::default(), Some(upper), output).map(drop)
 }
 
-fn write(directory: &Path, upper: Option<&Upper>, output: &mut dyn Write) -> io::Result<()> {
-    let metadata = directory.symlink_metadata().map_err(at(directory))?;
+/// Writes the file or directory that `top` is open at (`O_PATH` is enough), with everything below
+/// it and the end-of-archive mark.
+///
+/// # Errors
+/// A file cannot be read, or shrinks while it is read. The error names it.
+pub fn write_tree(
+    top: OwnedFd,
+    form: &TreeForm,
+    output: &mut dyn Write,
+) -> io::Result<WrittenTree> {
+    write(top, form, None, output)
+}
+
+fn open_top(directory: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let top = fs::open(directory, flags, fs::Mode::empty());
+    top.map_err(|errno| at(directory)(errno.into()))
+}
+
+fn write(
+    top: OwnedFd,
+    form: &TreeForm,
+    upper: Option<&Upper>,
+    output: &mut dyn Write,
+) -> io::Result<WrittenTree> {
     let mut archive = Archive {
         output,
-        device: metadata.dev(),
+        device: fs::fstat(&top)?.st_dev,
         links: HashMap::new(),
+        form,
         upper,
+        written: WrittenTree::default(),
     };
-    archive.tree(directory)?;
-    archive.output.write_all(&[0; 2 * BLOCK])
+    archive.tree(top)?;
+    archive.output.write_all(&[0; 2 * BLOCK])?;
+    Ok(archive.written)
 }
 
 /// Writes the headers of a file of `size` bytes that everybody may read, made in 1970 by root: the
@@ -109,7 +163,15 @@ struct Archive<'out> {
     device: u64,
     /// Inodes with several names, and the first name.
     links: HashMap<(u64, u64), Vec<u8>>,
+    form: &'out TreeForm,
     upper: Option<&'out Upper>,
+    written: WrittenTree,
+}
+
+/// A file that is still to be written.
+struct Pending {
+    directory: Rc<OwnedFd>,
+    relative: PathBuf,
 }
 
 /// What goes into the headers of one entry.
@@ -117,7 +179,7 @@ struct Member<'a> {
     name: Vec<u8>,
     link: Vec<u8>,
     type_flag: u8,
-    metadata: &'a std::fs::Metadata,
+    metadata: &'a Stat,
     /// Bytes of content in the archive.
     stored: u64,
     xattrs: Vec<Xattr>,
@@ -131,7 +193,11 @@ impl Member<'_> {
     fn time(&self) -> (i64, i64) {
         match self.modified {
             Some(seconds) => (seconds, 0),
-            None => (self.metadata.mtime(), self.metadata.mtime_nsec()),
+            // The stored nanoseconds are fewer than 10^9.
+            None => (
+                self.metadata.st_mtime,
+                i64::try_from(self.metadata.st_mtime_nsec).unwrap_or(0),
+            ),
         }
     }
 }
@@ -142,41 +208,92 @@ fn at(path: &Path) -> impl Fn(io::Error) -> io::Error {
 
 impl Archive<'_> {
     /// Depth first, without recursion: a directory's depth is not ours to trust.
-    fn tree(&mut self, root: &Path) -> io::Result<()> {
-        let mut pending = vec![PathBuf::new()];
-        while let Some(relative) = pending.pop() {
-            let path = root.join(&relative);
-            let metadata = path.symlink_metadata().map_err(at(&path))?;
-            self.member(&path, &relative, &metadata)
-                .map_err(at(&path))?;
-            if metadata.is_dir() && metadata.dev() == self.device {
-                let mut names = std::fs::read_dir(&path)
-                    .map_err(at(&path))?
-                    .map(|entry| entry.map(|entry| entry.file_name()))
-                    .collect::<io::Result<Vec<_>>>()
-                    .map_err(at(&path))?;
-                names.sort_unstable_by(|a, b| b.cmp(a));
-                pending.extend(names.into_iter().map(|name| relative.join(name)));
+    fn tree(&mut self, top: OwnedFd) -> io::Result<()> {
+        let mut pending = Vec::new();
+        let relative = PathBuf::from(OsStr::from_bytes(&self.form.name));
+        let shown = at(&relative);
+        let metadata = fs::fstat(&top).map_err(|errno| shown(errno.into()))?;
+        if !self.form.contents_only {
+            self.member(&top, &relative, &metadata).map_err(&shown)?;
+        }
+        self.enter(&top, &relative, &metadata, &mut pending)
+            .map_err(&shown)?;
+        drop(top);
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        while let Some(Pending {
+            directory,
+            relative,
+        }) = pending.pop()
+        {
+            if self
+                .upper
+                .is_some_and(|upper| upper.hidden.contains(&relative))
+            {
+                continue;
             }
+            let shown = at(&relative);
+            let name = relative.file_name().unwrap_or_default();
+            let file = match fs::openat(&directory, name, flags, fs::Mode::empty()) {
+                // Somebody who works in the tree has removed it since.
+                Err(Errno::NOENT) => continue,
+                other => other.map_err(|errno| shown(errno.into()))?,
+            };
+            let metadata = fs::fstat(&file).map_err(|errno| shown(errno.into()))?;
+            self.member(&file, &relative, &metadata).map_err(&shown)?;
+            self.enter(&file, &relative, &metadata, &mut pending)
+                .map_err(&shown)?;
         }
         Ok(())
     }
 
-    fn member(
-        &mut self,
-        path: &Path,
+    /// Puts what is in a directory on the list.
+    fn enter(
+        &self,
+        file: &OwnedFd,
         relative: &Path,
-        metadata: &std::fs::Metadata,
+        metadata: &Stat,
+        pending: &mut Vec<Pending>,
     ) -> io::Result<()> {
-        let kind = metadata.file_type();
-        if self.upper.is_some() && kind.is_char_device() && metadata.rdev() == 0 {
+        if FileType::from_raw_mode(metadata.st_mode) != FileType::Directory {
+            return Ok(());
+        }
+        let is_mount = metadata.st_dev != self.device;
+        if is_mount && (!self.form.crosses_mounts || is_view(file)?) {
+            return Ok(());
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = Rc::new(fs::openat(file, ".", flags, fs::Mode::empty())?);
+        let mut names = Vec::new();
+        let mut buffer = [MaybeUninit::uninit(); 8 << 10];
+        let mut entries = RawDir::new(&directory, &mut buffer);
+        while let Some(entry) = entries.next() {
+            let name = entry?.file_name().to_bytes().to_vec();
+            if name != b"." && name != b".." {
+                names.push(name);
+            }
+        }
+        names.sort_unstable_by(|a, b| b.cmp(a));
+        pending.extend(names.into_iter().map(|name| Pending {
+            directory: Rc::clone(&directory),
+            relative: relative.join(OsStr::from_bytes(&name)),
+        }));
+        Ok(())
+    }
+
+    fn member(&mut self, file: &OwnedFd, relative: &Path, metadata: &Stat) -> io::Result<()> {
+        let kind = FileType::from_raw_mode(metadata.st_mode);
+        if self.upper.is_some() && kind == FileType::CharacterDevice && metadata.st_rdev == 0 {
             return self.mark(
                 relative.parent(),
                 relative.file_name().map(OsStrExt::as_bytes),
             );
         }
+        if kind == FileType::Socket {
+            self.written.left_out += 1;
+            return Ok(());
+        }
         let mut name = relative.as_os_str().as_bytes().to_vec();
-        if kind.is_dir() {
+        if kind == FileType::Directory {
             if name.is_empty() {
                 name.push(b'.');
             }
@@ -185,16 +302,16 @@ impl Archive<'_> {
         let mut member = Member {
             name,
             link: Vec::new(),
-            type_flag: b'0',
+            type_flag: type_flag(kind),
             metadata,
             stored: 0,
             xattrs: Vec::new(),
             sparse_size: None,
             modified: self.upper.and_then(|upper| upper.modified),
         };
-        if !kind.is_dir() && metadata.nlink() > 1 {
+        if kind != FileType::Directory && metadata.st_nlink > 1 {
             // The files of a union come from several file systems.
-            let identity = (metadata.dev(), metadata.ino());
+            let identity = (metadata.st_dev, metadata.st_ino);
             if let Some(first) = self.links.get(&identity) {
                 member.link.clone_from(first);
                 member.type_flag = b'1';
@@ -202,31 +319,21 @@ impl Archive<'_> {
             }
             self.links.insert(identity, member.name.clone());
         }
-        member.xattrs = xattrs(path)?;
+        let path = path_of(file);
+        member.xattrs = xattrs(&path)?;
         if let Some(upper) = self.upper {
+            check_whole(&member.xattrs)?;
             member.xattrs.retain(|(name, _)| !is_overlay_xattr(name));
-            if kind.is_dir() && is_opaque(path)? && upper.lies_above(relative)? {
-                member.type_flag = b'5';
+            if kind == FileType::Directory && is_opaque(&path)? && upper.lies_above(relative)? {
                 self.headers(&member)?;
                 return self.mark(Some(relative), None);
             }
         }
-        member.type_flag = if kind.is_file() {
-            return self.file(path, member);
-        } else if kind.is_dir() {
-            b'5'
-        } else if kind.is_symlink() {
-            member.link = std::fs::read_link(path)?.into_os_string().into_vec();
-            b'2'
-        } else if kind.is_char_device() {
-            b'3'
-        } else if kind.is_block_device() {
-            b'4'
-        } else if kind.is_fifo() {
-            b'6'
-        } else {
-            return Ok(());
-        };
+        match kind {
+            FileType::RegularFile => return self.file(&path, member),
+            FileType::Symlink => member.link = fs::readlinkat(file, "", Vec::new())?.into_bytes(),
+            _ => {}
+        }
         self.headers(&member)
     }
 
@@ -249,11 +356,12 @@ impl Archive<'_> {
     }
 
     fn file(&mut self, path: &Path, mut member: Member<'_>) -> io::Result<()> {
-        // The file may have been replaced since it was looked at: no following, no blocking.
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        // The path leads to the very file that was looked at, which is a regular one.
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let mut file = File::from(fs::open(path, flags, fs::Mode::empty())?);
-        let size = member.metadata.size();
-        let segments = if member.metadata.blocks() * 512 < size {
+        let size = u64::try_from(member.metadata.st_size).unwrap_or(0);
+        let stored = u64::try_from(member.metadata.st_blocks).unwrap_or(0) * 512;
+        let segments = if stored < size {
             data_segments(&file, size)?
         } else {
             vec![Segment {
@@ -298,14 +406,14 @@ impl Archive<'_> {
         let metadata = member.metadata;
         let mut header = Ustar::new(member.type_flag, &member.name);
         header.bytes(157, 100, &member.link);
-        header.number(100, 7, u64::from(metadata.mode() & 0o7777));
-        header.number(108, 7, capped(u64::from(metadata.uid()), OCTAL_7_MAX));
-        header.number(116, 7, capped(u64::from(metadata.gid()), OCTAL_7_MAX));
+        header.number(100, 7, u64::from(metadata.st_mode & 0o7777));
+        header.number(108, 7, capped(u64::from(metadata.st_uid), OCTAL_7_MAX));
+        header.number(116, 7, capped(u64::from(metadata.st_gid), OCTAL_7_MAX));
         header.number(124, 11, capped(member.stored, OCTAL_11_MAX));
         let seconds = u64::try_from(member.time().0).unwrap_or(0);
         header.number(136, 11, capped(seconds, OCTAL_11_MAX));
         if matches!(member.type_flag, b'3' | b'4') {
-            let device = metadata.rdev();
+            let device = metadata.st_rdev;
             header.number(329, 7, u64::from(fs::major(device)));
             header.number(337, 7, u64::from(fs::minor(device)));
         }
@@ -329,6 +437,61 @@ impl Upper {
     }
 }
 
+fn type_flag(kind: FileType) -> u8 {
+    match kind {
+        FileType::Directory => b'5',
+        FileType::Symlink => b'2',
+        FileType::CharacterDevice => b'3',
+        FileType::BlockDevice => b'4',
+        FileType::Fifo => b'6',
+        _ => b'0',
+    }
+}
+
+/// The path that leads to what a descriptor is open at, and follows nothing there.
+fn path_of(file: &impl AsRawFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
+}
+
+/// Whether a file system shows what the kernel knows, and stores nothing.
+fn is_view(file: &OwnedFd) -> io::Result<bool> {
+    // proc, sysfs, cgroup, cgroup2, devpts, mqueue, debugfs, tracefs, securityfs, bpf
+    const VIEWS: [fs::FsWord; 10] = [
+        0x9fa0,
+        0x6265_6572,
+        0x0027_e0eb,
+        0x6367_7270,
+        0x1cd1,
+        0x1980_0202,
+        0x6462_6720,
+        0x7472_6163,
+        0x7363_6673,
+        0xcafe_4a11,
+    ];
+    let magic = fs::fstatfs(file)?.f_type;
+    Ok(VIEWS.contains(&magic))
+}
+
+/// Where the host's default makes overlays keep a renamed directory, or a file's content, in a
+/// layer below under another name, the upper directory alone does not say what has changed.
+fn check_whole(xattrs: &[Xattr]) -> io::Result<()> {
+    const ELSEWHERE: [&[u8]; 4] = [
+        b"trusted.overlay.redirect",
+        b"trusted.overlay.metacopy",
+        b"user.overlay.redirect",
+        b"user.overlay.metacopy",
+    ];
+    match xattrs
+        .iter()
+        .find(|(name, _)| ELSEWHERE.contains(&name.as_slice()))
+    {
+        Some(_) => Err(io::Error::other(
+            "the overlay keeps it in a layer below under another name (redirect_dir or metacopy)",
+        )),
+        None => Ok(()),
+    }
+}
+
 fn is_overlay_xattr(name: &[u8]) -> bool {
     OVERLAY_XATTRS.iter().any(|prefix| name.starts_with(prefix))
 }
@@ -336,7 +499,7 @@ fn is_overlay_xattr(name: &[u8]) -> bool {
 fn is_opaque(path: &Path) -> io::Result<bool> {
     let mut value = [0_u8; 8];
     for name in OPAQUE_XATTRS {
-        match fs::lgetxattr(path, name, value.as_mut_slice()) {
+        match fs::getxattr(path, name, value.as_mut_slice()) {
             Ok(length) if &value[..length] == b"y" => return Ok(true),
             // Absent, or longer than any value of it.
             Ok(_) | Err(Errno::NODATA | Errno::NOTSUP | Errno::PERM | Errno::RANGE) => {}
@@ -370,11 +533,11 @@ fn records(member: &Member<'_>) -> Vec<u8> {
     if member.stored > OCTAL_11_MAX {
         add(b"size", member.stored.to_string().as_bytes());
     }
-    if u64::from(metadata.uid()) > OCTAL_7_MAX {
-        add(b"uid", metadata.uid().to_string().as_bytes());
+    if u64::from(metadata.st_uid) > OCTAL_7_MAX {
+        add(b"uid", metadata.st_uid.to_string().as_bytes());
     }
-    if u64::from(metadata.gid()) > OCTAL_7_MAX {
-        add(b"gid", metadata.gid().to_string().as_bytes());
+    if u64::from(metadata.st_gid) > OCTAL_7_MAX {
+        add(b"gid", metadata.st_gid.to_string().as_bytes());
     }
     let time = member.time();
     if time.1 != 0 || !(0..=OCTAL_11_MAX.cast_signed()).contains(&time.0) {
@@ -445,10 +608,10 @@ fn data_segments(file: &File, size: u64) -> io::Result<Vec<Segment>> {
     Ok(segments)
 }
 
-/// The extended attributes of a file that is not followed, sorted by name.
+/// The extended attributes, sorted by name, of what a path of [`path_of`] leads to.
 fn xattrs(path: &Path) -> io::Result<Vec<Xattr>> {
     let mut names = vec![0_u8; 64 << 10];
-    let length = match fs::llistxattr(path, names.as_mut_slice()) {
+    let length = match fs::listxattr(path, names.as_mut_slice()) {
         Ok(length) => length,
         Err(Errno::NOTSUP | Errno::PERM) => 0,
         Err(error) => return Err(error.into()),
@@ -460,7 +623,7 @@ fn xattrs(path: &Path) -> io::Result<Vec<Xattr>> {
             continue;
         }
         value.resize(64 << 10, 0);
-        match fs::lgetxattr(path, name, value.as_mut_slice()) {
+        match fs::getxattr(path, name, value.as_mut_slice()) {
             Ok(length) => found.push((name.to_vec(), value[..length].to_vec())),
             // Gone since, or not for us to read.
             Err(Errno::NODATA) => {}

@@ -12,7 +12,7 @@ use insula_sys::rustix::fs::{
 use insula_sys::rustix::io::{self, Errno};
 
 use super::name::CleanName;
-use super::tree::path_through;
+use super::tree::{path_through, path_to};
 use super::{PendingDirectory, Unpacker, Whiteouts};
 use crate::error::{Context, Error, Result};
 use crate::tar::{Entry, EntryKind, Xattr};
@@ -36,8 +36,11 @@ impl<R: BufRead> Unpacker<'_, R> {
             })
             .step(|| "make the file")?
             .ok_or_else(|| Error::invalid("the name is taken by a directory"))?;
-        self.content(&file, entry)?;
-        if self.options.privileged && (entry.uid, entry.gid) != self.identity {
+        self.content(&file, entry).inspect_err(|_| {
+            // Half a file is worse than none. The first failure is the one to tell.
+            let _ = fs::unlinkat(&parent, name.last(), AtFlags::empty());
+        })?;
+        if self.options.keeps_owners() && (entry.uid, entry.gid) != self.identity {
             fs::fchown(
                 &file,
                 Some(Uid::from_raw(entry.uid)),
@@ -45,7 +48,7 @@ impl<R: BufRead> Unpacker<'_, R> {
             )
             .step(|| format!("give the file to {}:{}", entry.uid, entry.gid))?;
         }
-        fs::fchmod(&file, Mode::from_raw_mode(entry.mode)).step(|| "set the mode")?;
+        fs::fchmod(&file, self.options.mode(entry.mode)).step(|| "set the mode")?;
         for xattr in &entry.xattrs {
             self.xattr(xattr, |name, value| {
                 fs::fsetxattr(&file, name, value, XattrFlags::empty())
@@ -135,7 +138,8 @@ impl<R: BufRead> Unpacker<'_, R> {
             EntryKind::Block => FileType::BlockDevice,
             _ => FileType::Fifo,
         };
-        if kind != FileType::Fifo && !self.options.privileged {
+        let takes_devices = self.options.privileged && self.options.kept.devices;
+        if kind != FileType::Fifo && !takes_devices {
             self.unpacked.skipped += 1;
             return Ok(());
         }
@@ -157,20 +161,18 @@ impl<R: BufRead> Unpacker<'_, R> {
     fn metadata(&mut self, parent: &OwnedFd, name: &CleanName, entry: &Entry) -> Result<()> {
         let last = name.last();
         let nofollow = AtFlags::SYMLINK_NOFOLLOW;
-        if self.options.privileged && (entry.uid, entry.gid) != self.identity {
+        if self.options.keeps_owners() && (entry.uid, entry.gid) != self.identity {
             let (uid, gid) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
             fs::chownat(parent, last, Some(uid), Some(gid), nofollow)
                 .step(|| format!("give it to {}:{}", entry.uid, entry.gid))?;
         }
         if entry.kind != EntryKind::Symlink {
-            // Nobody but us is in the tree, and we have just made a device here: no link to follow.
-            fs::chmodat(
-                parent,
-                last,
-                Mode::from_raw_mode(entry.mode),
-                AtFlags::empty(),
-            )
-            .step(|| "set the mode")?;
+            // By a descriptor: somebody at work in the tree may have put a link here meanwhile.
+            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let mode = self.options.mode(entry.mode);
+            fs::openat(parent, last, flags, Mode::empty())
+                .and_then(|node| fs::chmod(path_to(&node), mode))
+                .step(|| "set the mode")?;
         }
         if !entry.xattrs.is_empty() {
             let path = path_through(parent, last);
@@ -192,12 +194,12 @@ impl<R: BufRead> Unpacker<'_, R> {
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(()),
             Err(errno) => return Err(errno).step(|| "open the directory"),
         };
-        if self.options.privileged {
+        if self.options.keeps_owners() {
             let (uid, gid) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
             fs::fchown(&directory, Some(uid), Some(gid))
                 .step(|| format!("give it to {}:{}", entry.uid, entry.gid))?;
         }
-        fs::fchmod(&directory, Mode::from_raw_mode(entry.mode)).step(|| "set the mode")?;
+        fs::fchmod(&directory, self.options.mode(entry.mode)).step(|| "set the mode")?;
         for xattr in &entry.xattrs {
             self.xattr(xattr, |name, value| {
                 fs::fsetxattr(&directory, name, value, XattrFlags::empty())
@@ -212,7 +214,8 @@ impl<R: BufRead> Unpacker<'_, R> {
         (name, value): &Xattr,
         set: impl Fn(&[u8], &[u8]) -> Result<(), Errno>,
     ) -> Result<()> {
-        if is_foreign(name) {
+        let gives_rights = name.as_slice() == b"security.capability";
+        if is_foreign(name) || (gives_rights && !self.options.kept.privileges) {
             self.unpacked.skipped += 1;
             return Ok(());
         }

@@ -37,6 +37,39 @@ pub enum Whiteouts {
     Overlay,
 }
 
+/// What the target is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Target {
+    /// An empty directory that nobody else knows.
+    #[default]
+    Empty,
+    /// A directory with files in it, where others may be at work. What is mounted inside belongs to
+    /// it; a directory and something else never take each other's place; and the owner, mode and
+    /// time of the target itself stay.
+    Populated,
+}
+
+/// What arrives as the archive has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kept {
+    /// Otherwise everything belongs to who unpacks.
+    pub owners: bool,
+    /// Otherwise they are left out and counted.
+    pub devices: bool,
+    /// What gives rights to who runs a file: set-user-id, set-group-id, and file capabilities.
+    pub privileges: bool,
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self {
+            owners: true,
+            devices: true,
+            privileges: true,
+        }
+    }
+}
+
 /// How to unpack.
 #[derive(Debug, Clone)]
 pub struct UnpackOptions {
@@ -44,6 +77,19 @@ pub struct UnpackOptions {
     pub whiteouts: Whiteouts,
     /// Keep owners and make devices. Needs root; without it both are left out and counted.
     pub privileged: bool,
+    pub target: Target,
+    pub kept: Kept,
+}
+
+impl UnpackOptions {
+    fn keeps_owners(&self) -> bool {
+        self.privileged && self.kept.owners
+    }
+
+    fn mode(&self, mode: u32) -> rustix::fs::Mode {
+        let set_id = if self.kept.privileges { 0 } else { 0o6000 };
+        rustix::fs::Mode::from_raw_mode(mode & !set_id)
+    }
 }
 
 impl Default for UnpackOptions {
@@ -52,6 +98,8 @@ impl Default for UnpackOptions {
             limits: Limits::default(),
             whiteouts: Whiteouts::default(),
             privileged: rustix::process::geteuid().is_root(),
+            target: Target::default(),
+            kept: Kept::default(),
         }
     }
 }
@@ -66,8 +114,7 @@ pub struct Unpacked {
     pub skipped: u64,
 }
 
-/// Unpacks an archive, plain or compressed as [`Plain`] knows, below `target`, an empty directory,
-/// on this thread.
+/// Unpacks an archive, plain or compressed as [`Plain`] knows, below `target`, on this thread.
 ///
 /// Whatever the bytes are, nothing outside of `target` is read, written or made. On error part of
 /// the archive may be in `target`.
@@ -104,7 +151,7 @@ pub(crate) fn unpack(
     let mut unpacker = Unpacker {
         identity,
         reader: Reader::new(input),
-        tree: Tree::new(target),
+        tree: Tree::new(target, options.target),
         budget: Budget::new(&options.limits),
         options,
         directories: Vec::new(),
@@ -170,8 +217,10 @@ impl<R: BufRead> Unpacker<'_, R> {
     }
 
     fn directory(&mut self, name: CleanName, entry: Entry) -> Result<()> {
-        if !name.is_root() {
-            self.make_directory(&name)?;
+        match (name.is_root(), self.options.target) {
+            (false, _) => self.make_directory(&name)?,
+            (true, Target::Empty) => {}
+            (true, Target::Populated) => return Ok(()),
         }
         self.budget
             .pending(name.memory_bytes() + 200 + xattr_bytes(&entry))?;

@@ -17,6 +17,7 @@ use std::rc::Rc;
 use insula_sys::rustix::fs::{self, AtFlags, FileType, Mode, OFlags, ResolveFlags};
 use insula_sys::rustix::io::Errno;
 
+use super::Target;
 use super::name::CleanName;
 use crate::error::{Context, Error, Result};
 
@@ -24,15 +25,17 @@ const CACHED_MAX: usize = 128;
 
 pub(super) struct Tree<'fd> {
     root: BorrowedFd<'fd>,
+    target: Target,
     parents: HashMap<Vec<u8>, Rc<OwnedFd>>,
     /// The most recent one: archives go directory by directory.
     last: Option<(Vec<u8>, Rc<OwnedFd>)>,
 }
 
 impl<'fd> Tree<'fd> {
-    pub(super) fn new(root: BorrowedFd<'fd>) -> Self {
+    pub(super) fn new(root: BorrowedFd<'fd>, target: Target) -> Self {
         Self {
             root,
+            target,
             parents: HashMap::new(),
             last: None,
         }
@@ -67,10 +70,14 @@ impl<'fd> Tree<'fd> {
         Ok(parent)
     }
 
-    /// Opens a path below the root; only links inside are followed, and no mount is crossed.
+    /// Opens a path below the root; only links inside are followed, and no mount of an empty target
+    /// is crossed.
     pub(super) fn open(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
         let path = if path.is_empty() { b"." } else { path };
-        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
+        let mut resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        if self.target == Target::Empty {
+            resolve |= ResolveFlags::NO_XDEV;
+        }
         loop {
             match fs::openat2(
                 self.root,
@@ -132,6 +139,8 @@ impl<'fd> Tree<'fd> {
         let existing = fs::statat(parent, name.last(), AtFlags::SYMLINK_NOFOLLOW)?;
         match FileType::from_raw_mode(existing.st_mode) {
             FileType::Directory if keep_directory => return Ok(T::default()),
+            FileType::Directory if self.target == Target::Populated => return Err(Errno::ISDIR),
+            _ if keep_directory && self.target == Target::Populated => return Err(Errno::NOTDIR),
             FileType::Directory => {
                 self.forget();
                 remove_tree(parent, name.last())?;
@@ -151,6 +160,11 @@ impl<'fd> Tree<'fd> {
         self.parents.clear();
         self.last = None;
     }
+}
+
+/// The path that leads to what a descriptor is open at.
+pub(super) fn path_to(file: &OwnedFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
 /// The path of a file by the descriptor of its parent, for calls that know no descriptors.

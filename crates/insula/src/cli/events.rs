@@ -32,7 +32,12 @@ pub(super) struct Arguments {
     filters: Vec<String>,
 
     /// Output: table, json (an object for each line)
-    #[arg(short = 'o', long = "output", value_name = "FORMAT", default_value = "table")]
+    #[arg(
+        short = 'o',
+        long = "output",
+        value_name = "FORMAT",
+        default_value = "table"
+    )]
     #[arg(value_parser = ["table", "json"], hide_possible_values = true)]
     format: String,
 }
@@ -42,7 +47,9 @@ pub(super) fn run(arguments: &Arguments, location: &Location) -> Result<u8, Fail
     let now = moment::now_ns();
     let time = |text: &Option<String>| {
         let parsed = text.as_deref().map(|text| moment::parse(text, now));
-        parsed.transpose().map_err(|error| engine_failure(&error).with_exit_code(2))
+        parsed
+            .transpose()
+            .map_err(|error| engine_failure(&error).with_exit_code(2))
     };
     let until = time(&arguments.until)?;
     let filters = filters(&arguments.filters)?;

@@ -45,7 +45,9 @@ pub(super) fn run(arguments: &Arguments, location: &Location) -> Result<u8, Fail
     let now = moment::now_ns();
     let time = |text: &Option<String>| {
         let parsed = text.as_deref().map(|text| moment::parse(text, now));
-        parsed.transpose().map_err(|error| engine_failure(&error).with_exit_code(2))
+        parsed
+            .transpose()
+            .map_err(|error| engine_failure(&error).with_exit_code(2))
     };
     let tail = match arguments.tail.as_str() {
         "all" | "-1" => None,

@@ -9,13 +9,17 @@
 //! `run` ends as the command ended, or 125, 126, 127.
 
 mod attach;
+mod commit;
 mod completion;
+mod cp;
 mod create;
 mod df;
+mod diff;
 mod doctor;
 mod each;
 mod events;
 mod exec;
+mod export;
 mod help;
 mod image;
 mod images;
@@ -47,6 +51,7 @@ mod text;
 mod update;
 mod value;
 mod version;
+mod volume;
 mod wait;
 
 use std::ffi::OsString;
@@ -105,6 +110,10 @@ enum Command {
     Wait(wait::Arguments),
     Update(update::Arguments),
     Rename(rename::Arguments),
+    Cp(cp::Arguments),
+    Diff(diff::Arguments),
+    Commit(commit::Arguments),
+    Export(export::Arguments),
     Rm(rm::Arguments),
     /// Run as an OCI runtime (create, start, state, kill, delete, …)
     // Chosen by `role` before parsing; named here for help, completions and manual pages.
@@ -124,6 +133,7 @@ enum Command {
     Tag(tag::Arguments),
     Rmi(rmi::Arguments),
     Image(image::Arguments),
+    Volume(volume::Arguments),
     Inspect(inspect::Arguments),
     Login(login::Arguments),
     Logout(logout::Arguments),
@@ -240,6 +250,10 @@ fn dispatch(arguments: Arguments, pulled: Option<&str>) -> Result<u8, Failure> {
         Command::Wait(arguments) => wait::run(&arguments, &store),
         Command::Update(arguments) => update::run(&arguments, &store),
         Command::Rename(arguments) => rename::run(&arguments, &store),
+        Command::Cp(arguments) => cp::run(&arguments, &store),
+        Command::Diff(arguments) => diff::run(&arguments, &store),
+        Command::Commit(arguments) => commit::run(arguments, &store),
+        Command::Export(arguments) => export::run(&arguments, &store),
         Command::Rm(arguments) => rm::run(&arguments, &store),
         Command::Prune(arguments) => prune::run(&arguments, &store),
         Command::Pull(arguments) => pull::run(&arguments, &store),
@@ -253,6 +267,7 @@ fn dispatch(arguments: Arguments, pulled: Option<&str>) -> Result<u8, Failure> {
         Command::System(arguments) => system::run(&arguments, &store),
         Command::Rmi(arguments) => rmi::run(&arguments, &store),
         Command::Image(arguments) => image::run(arguments, &store),
+        Command::Volume(arguments) => volume::run(arguments, &store),
         Command::Inspect(arguments) => inspect::run(&arguments, &store),
         Command::Doctor(arguments) => doctor::run(&arguments, &store),
         Command::Info(arguments) => info::run(&arguments, &store),

@@ -32,6 +32,7 @@ pub(super) fn run(arguments: &Arguments, location: &Location) -> Result<u8, Fail
     let place = location.place();
     let removal = Removal {
         force: arguments.force,
+        volumes: arguments.volumes,
     };
     each(&arguments.containers, |name| {
         match guest::remove(&place, name, removal) {

@@ -7,8 +7,8 @@ use insula_node::guest::{self, AttachOptions};
 use insula_node::image::registry::Platform;
 use insula_node::image::{Digest, Kind, Reference};
 use insula_node::run::{
-    HealthCheck, Limit, LogDriver, LogSettings, Network, RestartPolicy, RunOptions, SystemMode,
-    Tmpfs, Volume,
+    DeviceMapping, HealthCheck, Limit, LogDriver, LogSettings, Network, RestartPolicy, RunOptions,
+    Secret, SystemMode, Tmpfs, Volume, Weights,
 };
 
 use super::attach::finish;
@@ -188,6 +188,18 @@ struct Surroundings {
     #[arg(long, value_name = "NAME")]
     hostname: Option<String>,
 
+    /// Also of this group: a name or a number
+    #[arg(long = "group-add", value_name = "GROUP")]
+    groups: Vec<String>,
+
+    /// Add a line to /etc/hosts
+    #[arg(long = "add-host", value_name = "NAME:ADDRESS", value_parser = value::host)]
+    hosts: Vec<(String, String)>,
+
+    /// Ask this server for names, with --network host
+    #[arg(long = "dns", value_name = "ADDRESS")]
+    dns: Vec<std::net::IpAddr>,
+
     /// Attach a label
     #[arg(short, long = "label", value_name = "NAME=VALUE", value_parser = value::label)]
     labels: Vec<(String, String)>,
@@ -195,17 +207,25 @@ struct Surroundings {
 
 #[derive(Debug, clap::Args)]
 struct Files {
-    /// Mount a host path
+    /// Mount a host path or a volume by name; PATH alone is a volume of its own
     #[arg(short, long = "volume", value_name = "SRC:DST[:ro]", value_parser = value::volume)]
     volumes: Vec<Volume>,
 
-    /// Mount by fields: type=bind|tmpfs, source=…, target=…, readonly
+    /// Mount by fields: type=bind|volume|tmpfs, source=…, target=…, readonly
     #[arg(long = "mount", value_name = "FIELDS", value_parser = value::mount)]
     mounts: Vec<value::Mount>,
 
     /// Mount an empty file system in memory; options as size=64m
     #[arg(long, value_name = "PATH[:OPTIONS]", value_parser = value::tmpfs)]
     tmpfs: Vec<Tmpfs>,
+
+    /// Show a file of the host, and keep its content nowhere: FILE or id=NAME,src=FILE
+    #[arg(long = "secret", value_name = "FILE", value_parser = value::secret)]
+    secrets: Vec<Secret>,
+
+    /// Give a device of the host; access of r, w and m
+    #[arg(long = "device", value_name = "HOST[:PATH[:rwm]]", value_parser = value::device)]
+    devices: Vec<DeviceMapping>,
 
     /// Make the container's root read-only
     #[arg(long)]
@@ -230,6 +250,32 @@ struct Limits {
     #[arg(long = "pids-limit", value_name = "NUMBER")]
     pids: Option<u64>,
 
+    /// Memory and swap together; -1 for no limit
+    #[arg(long = "memory-swap", value_name = "SIZE", value_parser = value::bytes_or_unlimited)]
+    #[arg(allow_hyphen_values = true)]
+    memory_swap_bytes: Option<i64>,
+
+    /// What it may keep when memory is short
+    #[arg(long = "memory-reservation", value_name = "SIZE", value_parser = value::bytes)]
+    memory_reservation_bytes: Option<u64>,
+
+    /// Processors that it may run on, for example 0-2,4
+    #[arg(long = "cpuset-cpus", value_name = "LIST", value_parser = value::processors)]
+    cpus: Option<String>,
+
+    /// Its share of busy processors; 1024 is usual
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(2..=262_144))]
+    cpu_shares: Option<u64>,
+
+    /// How early it is killed when memory is out, from -1000 (last) to 1000
+    #[arg(
+        long = "oom-score-adj",
+        value_name = "NUMBER",
+        allow_hyphen_values = true
+    )]
+    #[arg(value_parser = clap::value_parser!(i32).range(-1000..=1000))]
+    oom_score: Option<i32>,
+
     /// Resource limit: nofile=1024:4096
     #[arg(long = "ulimit", value_name = "NAME=SOFT[:HARD]", value_parser = value::resource_limit)]
     resource_limits: Vec<Limit>,
@@ -252,6 +298,14 @@ struct Isolation {
     /// Drop a capability, or ALL
     #[arg(long, value_name = "CAPABILITY")]
     cap_drop: Vec<String>,
+
+    /// All capabilities and devices, nothing hidden or filtered: no wall to speak of
+    #[arg(long)]
+    privileged: bool,
+
+    /// Set a parameter of the kernel in the container's namespaces
+    #[arg(long = "sysctl", value_name = "NAME=VALUE", value_parser = value::sysctl)]
+    sysctls: Vec<(String, String)>,
 
     /// no-new-privileges, seccomp=unconfined, seccomp=FILE, apparmor=PROFILE, …
     #[arg(long = "security-opt", value_name = "OPTION")]
@@ -444,14 +498,27 @@ fn options(arguments: GuestArguments, location: &Location) -> Result<RunOptions,
     options.capabilities_added = arguments.isolation.cap_add;
     options.capabilities_dropped = arguments.isolation.cap_drop;
     options.security = arguments.isolation.security;
-    options.cpu_millis = arguments.limits.cpu_millis;
-    options.memory_bytes = arguments.limits.memory_bytes;
-    options.pids = arguments.limits.pids;
-    options.limits = arguments.limits.resource_limits;
+    options.privileged = arguments.isolation.privileged;
+    options.sysctls = arguments.isolation.sysctls;
+    set_limits(&mut options, arguments.limits);
     set_supervision(&mut options, arguments.supervision)?;
     set_surroundings(&mut options, arguments.surroundings)?;
-    set_files(&mut options, arguments.files);
+    set_files(&mut options, arguments.files)?;
     Ok(options)
+}
+
+fn set_limits(options: &mut RunOptions, from: Limits) {
+    options.cpu_millis = from.cpu_millis;
+    options.memory_bytes = from.memory_bytes;
+    options.pids = from.pids;
+    options.limits = from.resource_limits;
+    options.weights = Weights {
+        cpus: from.cpus,
+        cpu_shares: from.cpu_shares,
+        memory_swap_bytes: from.memory_swap_bytes,
+        memory_reservation_bytes: from.memory_reservation_bytes,
+        oom_score: from.oom_score,
+    };
 }
 
 fn set_supervision(options: &mut RunOptions, from: Supervision) -> Result<(), Failure> {
@@ -536,11 +603,31 @@ fn set_surroundings(options: &mut RunOptions, from: Surroundings) -> Result<(), 
     options.working_directory = from.workdir;
     options.hostname = from.hostname;
     options.annotations = from.labels;
+    options.groups = from.groups;
+    options.hosts = from.hosts;
+    if !from.dns.is_empty() && options.network == Network::None {
+        return Err(Failure::usage("--dns without a network has nobody to ask")
+            .hint("--network host; names alone are given with --add-host"));
+    }
+    options.dns = from.dns.iter().map(ToString::to_string).collect();
     options.entrypoint = from.entrypoint.map(entrypoint).transpose()?;
     Ok(())
 }
 
-fn set_files(options: &mut RunOptions, from: Files) {
+fn set_files(options: &mut RunOptions, from: Files) -> Result<(), Failure> {
+    for (index, secret) in from.secrets.iter().enumerate() {
+        if from.secrets[..index]
+            .iter()
+            .any(|other| other.id == secret.id)
+        {
+            return Err(
+                Failure::usage(format!("two secrets are called `{}`", secret.id))
+                    .hint("give one another name: --secret id=NAME,src=FILE"),
+            );
+        }
+    }
+    options.secrets = from.secrets;
+    options.devices = from.devices;
     options.volumes = from.volumes;
     options.tmpfs = from.tmpfs;
     for mount in from.mounts {
@@ -553,6 +640,7 @@ fn set_files(options: &mut RunOptions, from: Files) {
     if let Some(bytes) = from.shm_bytes {
         options.shm_bytes = bytes;
     }
+    Ok(())
 }
 
 fn check_wall(wall: &str) -> Result<(), Failure> {
@@ -675,6 +763,57 @@ mod tests {
             Some(vec!["a".to_owned(), "b".to_owned()])
         );
         assert_eq!(options.network, Network::Host);
+    }
+
+    #[test]
+    fn daily_flags_of_docker_become_facts() {
+        let words = [
+            "--privileged",
+            "--memory-swap",
+            "-1",
+            "--cpuset-cpus",
+            "0-1,3",
+            "--oom-score-adj",
+            "-500",
+            "--sysctl",
+            "net.core.somaxconn=1024",
+            "--group-add",
+            "video",
+            "--device",
+            "/dev/fuse:/dev/f:rw",
+            "--add-host",
+            "db:10.0.0.2",
+            "--secret",
+            "id=key,src=/etc/key",
+            "-v",
+            "data:/a:nocopy",
+            "-v",
+            "/own",
+            "--mount",
+            "type=volume,source=more,target=/b,readonly,volume-nocopy",
+            "i",
+        ];
+        let options = parse(&words).unwrap();
+        assert!(options.privileged);
+        assert_eq!(options.weights.memory_swap_bytes, Some(-1));
+        assert_eq!(options.weights.cpus.as_deref(), Some("0-1,3"));
+        assert_eq!(options.weights.oom_score, Some(-500));
+        assert_eq!(options.sysctls[0].0, "net.core.somaxconn");
+        assert_eq!(options.groups, ["video"]);
+        assert_eq!(options.devices[0].access, "rw");
+        assert_eq!(options.hosts, [("db".to_owned(), "10.0.0.2".to_owned())]);
+        assert_eq!(options.secrets[0].id, "key");
+        let names: Vec<_> = options.volumes.iter().map(Volume::name).collect();
+        assert_eq!(names, [Some("data"), None, Some("more")]);
+        assert_eq!(options.volumes[2].options, ["ro", "nocopy"]);
+    }
+
+    #[test]
+    fn a_server_for_names_needs_a_network_and_secrets_need_names() {
+        assert!(parse(&["--dns", "9.9.9.9", "i"]).is_err());
+        let options = parse(&["--network", "host", "--dns", "9.9.9.9", "i"]).unwrap();
+        assert_eq!(options.dns, ["9.9.9.9"]);
+        assert!(parse(&["--secret", "/a/key", "--secret", "/b/key", "i"]).is_err());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! The forms are docker's, because people have them in their fingers; each error says the form.
 
-use insula_node::run::{Limit, RestartPolicy, Tmpfs, Volume};
+use insula_node::run::{DeviceMapping, Limit, RestartPolicy, Secret, Tmpfs, Volume};
 
 /// `512m`, `1.5g`, `1048576`: bytes, with binary units.
 pub(super) fn bytes(text: &str) -> Result<u64, String> {
@@ -60,6 +60,13 @@ fn scaled(number: &str, unit: u64) -> Option<u64> {
 /// `-v SRC:DST[:OPTIONS]`.
 pub(super) fn volume(text: &str) -> Result<Volume, String> {
     const FORM: &str = "the form is HOSTPATH:PATH[:ro] or VOLUME:PATH[:ro]";
+    if text.starts_with('/') && !text.contains(':') {
+        return Ok(Volume {
+            source: "".into(),
+            destination: text.into(),
+            options: Vec::new(),
+        });
+    }
     let mut parts = text.splitn(3, ':');
     let (Some(source), Some(destination)) = (parts.next(), parts.next()) else {
         return Err(FORM.to_owned());
@@ -88,7 +95,8 @@ pub(super) fn volume(text: &str) -> Result<Volume, String> {
 
 /// The options of `-v` and `--mount` that reach the kernel or are known to be harmless.
 fn mount_option(option: &str) -> Result<(), String> {
-    const KNOWN: [&str; 21] = [
+    const KNOWN: [&str; 22] = [
+        "nocopy",
         "ro",
         "rw",
         "z",
@@ -119,7 +127,7 @@ fn mount_option(option: &str) -> Result<(), String> {
     ))
 }
 
-/// `--mount type=bind|tmpfs,source=…,target=…[,readonly]`.
+/// `--mount type=bind|volume|tmpfs,source=…,target=…[,readonly]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Mount {
     Bind(Volume),
@@ -127,7 +135,8 @@ pub(super) enum Mount {
 }
 
 pub(super) fn mount(text: &str) -> Result<Mount, String> {
-    const FORM: &str = "the form is type=bind,source=HOSTPATH,target=PATH[,readonly]";
+    const FORM: &str = "the form is type=bind,source=HOSTPATH,target=PATH[,readonly], with \
+        type=volume,source=NAME for a volume";
     let (mut kind, mut source, mut target) = ("bind", None, None);
     let mut options = Vec::new();
     for field in text.split(',') {
@@ -137,6 +146,8 @@ pub(super) fn mount(text: &str) -> Result<Mount, String> {
             ("target" | "dst" | "destination", value) => target = Some(value),
             ("readonly" | "ro", "" | "true" | "1") => options.push("ro".to_owned()),
             ("readonly" | "ro", "false" | "0") => {}
+            ("volume-nocopy", "" | "true" | "1") => options.push("nocopy".to_owned()),
+            ("volume-nocopy", "false" | "0") => {}
             ("bind-propagation", value) => options.push(value.to_owned()),
             ("tmpfs-size", value) => options.push(format!("size={}", bytes(value)?)),
             ("tmpfs-mode", value) => options.push(format!("mode={value}")),
@@ -159,8 +170,116 @@ pub(super) fn mount(text: &str) -> Result<Mount, String> {
             }))
         }
         ("bind", None) => Err(format!("source is missing; {FORM}")),
+        ("volume", Some(path)) if path.contains('/') || path.starts_with('.') => {
+            Err(format!("`{path}` is no name of a volume; {FORM}"))
+        }
+        ("volume", source) => {
+            options.iter().try_for_each(|option| mount_option(option))?;
+            Ok(Mount::Bind(Volume {
+                source: source.unwrap_or_default().into(),
+                destination: target.into(),
+                options,
+            }))
+        }
         ("tmpfs", Some(_)) => Err("a tmpfs has no source".to_owned()),
         _ => Err(format!("type `{kind}` is not built yet; {FORM}")),
+    }
+}
+
+/// `--secret FILE`, or `id=NAME,src=FILE`.
+pub(super) fn secret(text: &str) -> Result<Secret, String> {
+    const FORM: &str = "the form is FILE or id=NAME,src=FILE";
+    let (mut id, mut source) = (None, None);
+    match text.contains('=') {
+        false => source = Some(text),
+        true => {
+            for field in text.split(',') {
+                match field.split_once('=').ok_or(FORM)? {
+                    ("id", value) => id = Some(value),
+                    ("src" | "source", value) => source = Some(value),
+                    ("type", "file") => {}
+                    (name, _) => return Err(format!("unknown field `{name}`; {FORM}")),
+                }
+            }
+        }
+    }
+    let source = source.filter(|source| !source.is_empty()).ok_or(FORM)?;
+    let last = std::path::Path::new(source).file_name();
+    let id = id.or_else(|| last?.to_str()).ok_or(FORM)?;
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    if id.is_empty() || id.starts_with('.') || !id.bytes().all(is_plain) {
+        return Err(format!(
+            "`{id}` cannot be the name of a secret: letters, digits, `.`, `_` and `-`"
+        ));
+    }
+    Ok(Secret {
+        id: id.to_owned(),
+        source: source.into(),
+    })
+}
+
+/// `--device HOST[:PATH[:rwm]]`.
+pub(super) fn device(text: &str) -> Result<DeviceMapping, String> {
+    const FORM: &str = "the form is /dev/HOST[:PATH[:rwm]]";
+    let mut parts = text.splitn(3, ':');
+    let host = parts
+        .next()
+        .filter(|path| path.starts_with('/'))
+        .ok_or(FORM)?;
+    let is_access = |text: &str| !text.is_empty() && text.bytes().all(|it| b"rwm".contains(&it));
+    let (guest, access) = match (parts.next(), parts.next()) {
+        (Some(access), None) if is_access(access) => (host, access),
+        (guest, access) => (guest.unwrap_or(host), access.unwrap_or("rwm")),
+    };
+    if !guest.starts_with('/') || !is_access(access) {
+        return Err(FORM.to_owned());
+    }
+    Ok(DeviceMapping {
+        host: host.into(),
+        guest: guest.into(),
+        access: access.to_owned(),
+    })
+}
+
+/// `--add-host NAME:ADDRESS`; an address of version 6 may stand in brackets.
+pub(super) fn host(text: &str) -> Result<(String, String), String> {
+    const FORM: &str = "the form is NAME:ADDRESS, for example db:10.0.0.2";
+    let (name, address) = text.split_once([':', '=']).ok_or(FORM)?;
+    let address = address.trim_start_matches('[').trim_end_matches(']');
+    let address: std::net::IpAddr = address.parse().map_err(|_unread| FORM.to_owned())?;
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    if name.is_empty() || !name.bytes().all(is_plain) {
+        return Err(FORM.to_owned());
+    }
+    Ok((name.to_owned(), address.to_string()))
+}
+
+/// `--sysctl NAME=VALUE`.
+pub(super) fn sysctl(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("the form is NAME=VALUE, for example net.core.somaxconn=1024".to_owned()),
+    }
+}
+
+/// A size, or -1 for none.
+pub(super) fn bytes_or_unlimited(text: &str) -> Result<i64, String> {
+    match text {
+        "-1" => Ok(-1),
+        _ => i64::try_from(bytes(text)?).map_err(|_large| "the size is too large".to_owned()),
+    }
+}
+
+/// A list of processors: `0-2,4`.
+pub(super) fn processors(text: &str) -> Result<String, String> {
+    let is_number = |text: &str| text.parse::<u16>().is_ok();
+    let is_part = |part: &str| match part.split_once('-') {
+        Some((first, last)) => is_number(first) && is_number(last),
+        None => is_number(part),
+    };
+    match text.split(',').all(is_part) {
+        true => Ok(text.to_owned()),
+        false => Err("the form is 0-2,4".to_owned()),
     }
 }
 

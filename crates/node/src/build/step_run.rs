@@ -94,7 +94,7 @@ pub(super) fn prepare(
     let place = workshop.next_step();
     make(&place)?;
     let mut held = Held::default();
-    let files = network_files::make(wanted.network, HOSTNAME);
+    let files = network_files::make(&wanted, HOSTNAME);
     for (name, content) in files.iter().filter(|(name, _)| *name != "hostname") {
         let path = place.join(name);
         std::fs::write(&path, content).step(|| format!("write the step's {name}"))?;

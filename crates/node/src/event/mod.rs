@@ -91,8 +91,8 @@ fn rotate(file: &File, directory: &Path) {
     if flock(file, FlockOperation::NonBlockingLockExclusive).is_err() {
         return;
     }
-    let is_long = std::fs::metadata(directory.join(CURRENT))
-        .is_ok_and(|status| status.len() > BYTES_MAX);
+    let is_long =
+        std::fs::metadata(directory.join(CURRENT)).is_ok_and(|status| status.len() > BYTES_MAX);
     if is_long {
         // Who cannot rotate leaves it to the next.
         let _ = std::fs::rename(directory.join(CURRENT), directory.join(PREVIOUS));
@@ -107,7 +107,9 @@ pub fn read(state: &Path) -> Vec<Event> {
         let Ok(file) = File::open(directory(state).join(name)) else {
             continue;
         };
-        let lines = BufReader::new(file).split(b'\n').map_while(std::io::Result::ok);
+        let lines = BufReader::new(file)
+            .split(b'\n')
+            .map_while(std::io::Result::ok);
         events.extend(lines.filter_map(|line| serde_json::from_slice(&line).ok()));
     }
     events
@@ -142,7 +144,10 @@ impl Changes {
     /// As poll(2).
     pub fn wait(&mut self, at_most: Option<std::time::Duration>) -> Result<()> {
         let limit = at_most.and_then(|time| Timespec::try_from(time).ok());
-        let mut fds = [PollFd::from_borrowed_fd(self.inotify.as_fd(), PollFlags::IN)];
+        let mut fds = [PollFd::from_borrowed_fd(
+            self.inotify.as_fd(),
+            PollFlags::IN,
+        )];
         loop {
             match poll(&mut fds, limit.as_ref()) {
                 Err(Errno::INTR) => {}
@@ -181,8 +186,16 @@ mod tests {
         }
         let events = read(state.path());
         assert_eq!(events.last().unwrap(), &event(11_999));
-        assert!(events.windows(2).all(|pair| pair[1].time_ns == pair[0].time_ns + 1));
-        let length = |name| std::fs::metadata(directory(state.path()).join(name)).unwrap().len();
+        assert!(
+            events
+                .windows(2)
+                .all(|pair| pair[1].time_ns == pair[0].time_ns + 1)
+        );
+        let length = |name| {
+            std::fs::metadata(directory(state.path()).join(name))
+                .unwrap()
+                .len()
+        };
         assert!(length(CURRENT) + length(PREVIOUS) <= 2 * BYTES_MAX + 4096);
     }
 
@@ -207,9 +220,15 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         append(state.path(), &event(1));
         let path = directory(state.path()).join(CURRENT);
-        File::options().append(true).open(path).unwrap().write_all(b"\xff\nnonsense\n").unwrap();
+        File::options()
+            .append(true)
+            .open(path)
+            .unwrap()
+            .write_all(b"\xff\nnonsense\n")
+            .unwrap();
         let mut long = event(2);
-        long.attributes.insert("command".to_owned(), "y".repeat(10_000));
+        long.attributes
+            .insert("command".to_owned(), "y".repeat(10_000));
         append(state.path(), &long);
         let events = read(state.path());
         assert_eq!((events.len(), events[1].attributes.len()), (2, 0));

@@ -202,7 +202,7 @@ fn mend(place: &Place, id: &str, state: &GuestState) -> Result<()> {
     clean_up(place, id)
 }
 
-fn pause_briefly() -> Result<()> {
+pub(super) fn pause_briefly() -> Result<()> {
     let moment = Timespec {
         tv_sec: 0,
         tv_nsec: 5_000_000,

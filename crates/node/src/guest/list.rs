@@ -60,3 +60,22 @@ pub fn users_of_image(place: &Place, manifest: &Digest) -> Vec<String> {
         .filter(|record| record.manifest == *manifest);
     users.map(|record| record.name).collect()
 }
+
+/// The names of the guests that have the volume of this name, up or not.
+#[must_use]
+pub fn guests_of_volume(place: &Place, volume: &str) -> Vec<String> {
+    let records = records(place).unwrap_or_default();
+    let has_it = |record: &GuestRecord| {
+        let mut names = record
+            .config
+            .volumes
+            .iter()
+            .filter_map(|volume| volume.name());
+        names.any(|name| name == volume)
+    };
+    records
+        .into_iter()
+        .filter(has_it)
+        .map(|record| record.name)
+        .collect()
+}

@@ -48,6 +48,7 @@ pub(super) fn remove(path: &Path) {
     for name in [STATE_FILE, SOCKET, "state.json.new"] {
         let _ = std::fs::remove_file(path.join(name));
     }
+    let _ = std::fs::remove_dir_all(path.join(crate::run::secret::DIRECTORY));
     let _ = std::fs::remove_dir(path);
 }
 

@@ -31,10 +31,15 @@ pub fn logs(place: &Place, name: &str, request: &LogRequest) -> Result<Option<Lo
     let guest = find(place, name)?;
     let record = &guest.record;
     if record.config.log.driver == LogDriver::None {
-        return Err(Error::new(format!("the output of `{}` is not kept", record.name))
-            .hint("it was made with --log-driver none"));
+        return Err(
+            Error::new(format!("the output of `{}` is not kept", record.name))
+                .hint("it was made with --log-driver none"),
+        );
     }
-    let failure = guest.state.as_ref().and_then(|state| state.log_failure.clone());
+    let failure = guest
+        .state
+        .as_ref()
+        .and_then(|state| state.log_failure.clone());
     let directory = place.log(&record.id);
     if !directory.exists() && !request.follow {
         return Ok(failure);

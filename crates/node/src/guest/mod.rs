@@ -18,6 +18,7 @@ mod attach;
 mod configure;
 mod event;
 mod exec;
+pub mod files;
 mod find;
 pub mod format;
 mod list;
@@ -35,14 +36,14 @@ pub(crate) mod workspace;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use insula_container::error::{Error, Kind};
+use insula_container::error::{Error, Kind, Result};
 
 pub use attach::{AttachOptions, Parting, attach};
 pub use configure::{Change, rename, update};
 pub use exec::{ExecRequest, exec};
 pub use find::{Guest, Status, find};
+pub use list::{guests_of_volume, list, names, users_of_image};
 pub use logs::{LogRequest, logs};
-pub use list::{list, names, users_of_image};
 pub use name::check_name;
 pub use place::{Place, STATE_ROOT};
 pub use prune::{Pruned, prune};
@@ -60,6 +61,11 @@ pub fn exit_code(error: &Error) -> u8 {
         Kind::ProgramNotExecutable => 126,
         _ => 125,
     }
+}
+
+/// An identifier that nothing else has.
+pub(crate) fn make_up_id() -> Result<String> {
+    Ok(name::make_up()?.0)
 }
 
 pub(crate) fn now() -> u64 {

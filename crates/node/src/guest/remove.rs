@@ -7,6 +7,7 @@ use super::find::{Guest, find};
 use super::place::Place;
 use super::signal::{StopRequest, stop};
 use super::workspace::Workspace;
+use crate::volume;
 
 const SIGKILL: i32 = 9;
 
@@ -15,6 +16,8 @@ const SIGKILL: i32 = 9;
 pub struct Removal {
     /// Also when it is up: it is killed.
     pub force: bool,
+    /// Also the volumes that were made for it alone.
+    pub volumes: bool,
 }
 
 /// Removes a guest and gives what it was.
@@ -43,5 +46,8 @@ pub fn remove(place: &Place, name: &str, removal: Removal) -> Result<Guest> {
         Err(error) => return Err(error),
     }
     event::tell(place, &guest.record, "destroy", &[]);
+    if removal.volumes {
+        volume::remove_anonymous(place, &guest.record.config)?;
+    }
     Ok(guest)
 }

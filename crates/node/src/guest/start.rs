@@ -12,11 +12,11 @@
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use insula_container::error::{Context, Error, Result};
-use insula_image::{Store, UnionView};
+use insula_image::{Image, Store, UnionView};
 use insula_sys::process::{SignalFd, block_signals};
 use insula_sys::rustix::fs::Mode;
 use insula_sys::rustix::process::umask;
@@ -30,7 +30,8 @@ use super::place::Place;
 use super::protocol::{self, FrameKind, Reply};
 use super::workspace::{Taken, Workspace};
 use super::{check_name, event, monitor, name};
-use crate::run::{RunOptions, hostname, image_error, spec};
+use crate::run::{RunOptions, Volume, hostname, image_error, spec};
+use crate::volume;
 
 /// How often a made-up name may turn out to be taken.
 const NAME_ATTEMPTS: usize = 16;
@@ -176,26 +177,68 @@ fn make(options: &RunOptions, check: bool) -> Result<Workspace> {
         let size = tcgetwinsize(stdin()).ok();
         config.terminal_size = size.map(|size| (size.ws_row, size.ws_col));
     }
-    for volume in &mut config.volumes {
-        volume.settle()?;
-    }
+    settle(&mut config)?;
     let store = Store::new(&options.store);
     let lock = store.lock_shared().map_err(image_error)?;
     let image = store.resolve(&options.image).map_err(image_error)?;
+    let of_image = image.config.config.volumes.keys().map(PathBuf::from);
+    volume::name_all(&mut config, &of_image.collect::<Vec<_>>())?;
     if check {
-        let files = UnionView::open(&image.layers).map_err(image_error)?;
-        spec::build(
-            &config,
-            (&image, &files),
-            &hostname(&config, &"0".repeat(64)),
-        )?;
+        check_configuration(&config, &image)?;
     }
     umask(Mode::WGRP | Mode::WOTH);
     let made = make_workspace(&options.store, options.name.as_deref(), |id, name| {
         GuestRecord::new(id, name, config.clone(), image.manifest)
     });
     drop(lock);
-    made
+    let workspace = made?;
+    match make_volumes(&config, &image, &workspace) {
+        Ok(()) => Ok(workspace),
+        Err(error) => {
+            // The first failure is the one to tell; what is left is found by `prune`.
+            let _ = workspace.remove();
+            Err(error)
+        }
+    }
+}
+
+/// Makes paths of the host absolute, before the working directory is left.
+fn settle(config: &mut RunOptions) -> Result<()> {
+    for volume in &mut config.volumes {
+        volume.settle()?;
+    }
+    for secret in &mut config.secrets {
+        secret.source = std::fs::canonicalize(&secret.source)
+            .step(|| format!("secret `{}` from {}", secret.id, secret.source.display()))?;
+    }
+    Ok(())
+}
+
+fn check_configuration(config: &RunOptions, image: &Image) -> Result<()> {
+    let mut config = config.clone();
+    for volume in &mut config.volumes {
+        if volume.is_named() {
+            // Its directory is made with the guest.
+            volume.source = PathBuf::from("/");
+        }
+    }
+    let files = UnionView::open(&image.layers).map_err(image_error)?;
+    spec::build(
+        &config,
+        (image, &files),
+        &hostname(&config, &"0".repeat(64)),
+    )
+    .map(drop)
+}
+
+/// Makes the volumes of a new guest, which its record names, and fills those that are empty.
+fn make_volumes(config: &RunOptions, image: &Image, workspace: &Workspace) -> Result<()> {
+    if !config.volumes.iter().any(Volume::is_named) {
+        return Ok(());
+    }
+    let mut resolved = config.clone();
+    volume::resolve(&mut resolved)?;
+    volume::fill((config, &resolved), image, &workspace.path)
 }
 
 /// Makes a directory with the record that `record` makes of an identifier and a name, which is made

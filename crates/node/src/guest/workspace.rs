@@ -34,7 +34,9 @@ use insula_sys::rustix::fs::{
 };
 
 use super::format::{Ended, GuestRecord};
+use super::place::Place;
 use crate::run::image_error;
+use crate::volume::remove_anonymous;
 
 pub(super) const RECORD_FILE: &str = "record.json";
 const OWNER_FILE: &str = "owner";
@@ -229,9 +231,14 @@ impl Workspace {
         replace_record(&self.path, &self.record)
     }
 
-    /// Removes the container with everything in it.
+    /// Removes the container with everything in it; for one of `--rm` also the volumes that were
+    /// made for it alone.
     pub(crate) fn remove(self) -> Result<()> {
-        remove(&self.store, &self.path, Some(&self.record.name))
+        remove(&self.store, &self.path, Some(&self.record.name))?;
+        match self.record.config.remove {
+            true => remove_anonymous(&Place::new(&self.store), &self.record.config),
+            false => Ok(()),
+        }
     }
 }
 

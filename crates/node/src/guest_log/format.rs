@@ -273,7 +273,13 @@ mod tests {
             assert_eq!(SegmentName::new(number).as_bytes(), name.as_bytes());
             assert_eq!(SegmentName::parse(name.as_bytes()), Some(number));
         }
-        for wrong in ["1.log", "000000001.log", "00000001.txt", "0000000a.log", ".log"] {
+        for wrong in [
+            "1.log",
+            "000000001.log",
+            "00000001.txt",
+            "0000000a.log",
+            ".log",
+        ] {
             assert_eq!(SegmentName::parse(wrong.as_bytes()), None, "{wrong}");
         }
     }

@@ -108,7 +108,10 @@ mod tests {
         assert_eq!(told.reason, Some("no space left"));
         assert_eq!(losses.take_news(), None);
         let mut buffer = [0; NOTE_BYTES];
-        assert_eq!(losses.note(&mut buffer), Some(&b"17 bytes lost: no space left\n"[..]));
+        assert_eq!(
+            losses.note(&mut buffer),
+            Some(&b"17 bytes lost: no space left\n"[..])
+        );
         losses.close();
         let told = losses.take_news().unwrap();
         assert_eq!((told.lost_bytes, told.since_ns), (17, None));
@@ -118,7 +121,13 @@ mod tests {
     #[test]
     fn the_longest_note_fits() {
         let mut buffer = [0; NOTE_BYTES];
-        for errno in [Errno::NOSPC, Errno::DQUOT, Errno::IO, Errno::FBIG, Errno::NOENT] {
+        for errno in [
+            Errno::NOSPC,
+            Errno::DQUOT,
+            Errno::IO,
+            Errno::FBIG,
+            Errno::NOENT,
+        ] {
             let note = write_note(&mut buffer, u64::MAX, reason(errno));
             assert!(note.ends_with(b"\n"));
         }

@@ -73,7 +73,9 @@ impl LogOptions {
             let size = fstatvfs(directory).map_or(0, |stat| stat.f_blocks * stat.f_frsize);
             (size / 10).min(DEFAULT_TOTAL_MAX) / u64::from(self.max_files.max(1))
         };
-        self.max_bytes.unwrap_or_else(of_file_system).max(SEGMENT_MIN)
+        self.max_bytes
+            .unwrap_or_else(of_file_system)
+            .max(SEGMENT_MIN)
     }
 }
 
@@ -98,7 +100,9 @@ fn parse_size(text: &str) -> Result<u64> {
         _ => None,
     };
     let number = digits.parse::<u64>().ok().filter(|number| *number > 0);
-    let size = shift.zip(number).and_then(|(shift, number)| number.checked_mul(1 << shift));
+    let size = shift
+        .zip(number)
+        .and_then(|(shift, number)| number.checked_mul(1 << shift));
     match size {
         Some(size) if size < SEGMENT_MIN => Err(Error::new(format!(
             "`max-size={text}` is too small for a log"

@@ -96,7 +96,9 @@ impl LogReader {
         let path = &self.path;
         let segment = self.segment.as_mut();
         let segment = segment.filter(|segment| segment.number == chunk.segment);
-        let bytes = segment.ok_or(Errno::STALE).and_then(|segment| segment.payload(chunk));
+        let bytes = segment
+            .ok_or(Errno::STALE)
+            .and_then(|segment| segment.payload(chunk));
         bytes.step(|| format!("read the log in {}", path.display()))
     }
 
@@ -166,7 +168,10 @@ impl LogReader {
 
     /// Opens the next segment behind the one that is done with.
     fn enter_next(&mut self) -> Result<Entered, Errno> {
-        let mut behind = self.segment.as_ref().map_or(self.done, |segment| segment.number);
+        let mut behind = self
+            .segment
+            .as_ref()
+            .map_or(self.done, |segment| segment.number);
         loop {
             let Some(number) = segments::next_after(&self.directory, behind)? else {
                 return Ok(Entered::Nothing);

@@ -135,11 +135,7 @@ fn chunk_before_in(bytes: &[u8], seed: u64) -> Option<ChunkHeader> {
 }
 
 /// The header of the whole chunk that ends at `end` of the file.
-fn chunk_before(
-    file: impl AsFd,
-    seed: u64,
-    end: u64,
-) -> Result<Option<ChunkHeader>, Errno> {
+fn chunk_before(file: impl AsFd, seed: u64, end: u64) -> Result<Option<ChunkHeader>, Errno> {
     let first = as_u64(SEGMENT_HEAD_BYTES);
     let mut trailer = [0; TRAILER_BYTES];
     let Some(at) = end.checked_sub(as_u64(TRAILER_BYTES)) else {
@@ -238,17 +234,17 @@ impl Recovered {
         ftruncate(file, self.end - as_u64(TRAILER_BYTES))?;
         let header = header.to_bytes(self.seed);
         pwrite(file, &header, *start)?;
-        pwrite(file, &ChunkHeader::trailer(&header), self.end - as_u64(TRAILER_BYTES))?;
+        pwrite(
+            file,
+            &ChunkHeader::trailer(&header),
+            self.end - as_u64(TRAILER_BYTES),
+        )?;
         Ok(())
     }
 }
 
 /// False when the file ends before.
-pub(super) fn read_exactly(
-    file: impl AsFd,
-    buffer: &mut [u8],
-    offset: u64,
-) -> Result<bool, Errno> {
+pub(super) fn read_exactly(file: impl AsFd, buffer: &mut [u8], offset: u64) -> Result<bool, Errno> {
     let mut filled = 0;
     while filled < buffer.len() {
         match pread(&file, &mut buffer[filled..], offset + as_u64(filled)) {

@@ -40,7 +40,9 @@ pub(super) enum Found {
     /// Nothing yet, or a chunk that is being written.
     End,
     /// Nothing that can be read before `until`.
-    Damage { until: u64 },
+    Damage {
+        until: u64,
+    },
 }
 
 /// How the head of a segment reads.
@@ -150,13 +152,21 @@ impl Segment {
         after_large: bool,
         is_last: bool,
     ) -> Result<Found, Errno> {
-        let ahead = if after_large { HEADER_BYTES } else { READ_AHEAD };
+        let ahead = if after_large {
+            HEADER_BYTES
+        } else {
+            READ_AHEAD
+        };
         let seed = self.head.seed;
         let start = self.window.get(&self.file, at, HEADER_BYTES, ahead)?;
         let Some(header) = start.first_chunk::<HEADER_BYTES>() else {
             let is_clean = start.is_empty() || is_last;
             let until = at + as_u64(start.len());
-            return Ok(if is_clean { Found::End } else { Found::Damage { until } });
+            return Ok(if is_clean {
+                Found::End
+            } else {
+                Found::Damage { until }
+            });
         };
         let header = *header;
         let Some(parsed) = ChunkHeader::parse(&header, seed) else {
@@ -169,7 +179,9 @@ impl Segment {
         } else {
             READ_AHEAD
         };
-        let end = self.window.get(&self.file, trailer_at, TRAILER_BYTES, ahead)?;
+        let end = self
+            .window
+            .get(&self.file, trailer_at, TRAILER_BYTES, ahead)?;
         match end.first_chunk::<TRAILER_BYTES>() {
             // Its writer is at work, or was killed and will be followed by one that mends it.
             None if is_last => Ok(Found::End),
@@ -216,7 +228,9 @@ impl Segment {
 
     fn is_whole_at(&mut self, at: u64) -> Result<bool, Errno> {
         let seed = self.head.seed;
-        let bytes = self.window.get(&self.file, at, HEADER_BYTES, HEADER_BYTES)?;
+        let bytes = self
+            .window
+            .get(&self.file, at, HEADER_BYTES, HEADER_BYTES)?;
         let Some(header) = bytes.first_chunk::<HEADER_BYTES>().copied() else {
             return Ok(false);
         };
@@ -224,7 +238,9 @@ impl Segment {
             return Ok(false);
         };
         let trailer_at = at + as_u64(HEADER_BYTES) + u64::from(parsed.length);
-        let end = self.window.get(&self.file, trailer_at, TRAILER_BYTES, TRAILER_BYTES)?;
+        let end = self
+            .window
+            .get(&self.file, trailer_at, TRAILER_BYTES, TRAILER_BYTES)?;
         let trailer = end.first_chunk::<TRAILER_BYTES>();
         Ok(trailer.is_some_and(|trailer| whole_chunk(&header, trailer, seed).is_some()))
     }
@@ -256,7 +272,9 @@ impl Segment {
     pub(super) fn payload(&mut self, chunk: &Chunk) -> Result<&[u8], Errno> {
         let length = usize::try_from(chunk.header.length).unwrap_or(usize::MAX);
         let ahead = length + TRAILER_BYTES + HEADER_BYTES;
-        let bytes = self.window.get(&self.file, chunk.payload_at, length, ahead)?;
+        let bytes = self
+            .window
+            .get(&self.file, chunk.payload_at, length, ahead)?;
         // A whole chunk is never cut; a disk may lose what it had.
         bytes.get(..length).ok_or(Errno::IO)
     }
@@ -279,7 +297,9 @@ impl Window {
         needed: usize,
         ahead: usize,
     ) -> Result<&[u8], Errno> {
-        let skipped = at.checked_sub(self.start).and_then(|skip| usize::try_from(skip).ok());
+        let skipped = at
+            .checked_sub(self.start)
+            .and_then(|skip| usize::try_from(skip).ok());
         let held = skipped.filter(|skip| skip + needed <= self.filled);
         let from = match held {
             Some(from) => from,

@@ -150,8 +150,15 @@ impl Selector {
         }
         let is_selected = self.is_selected(chunk);
         let line = &mut self.lines[header.stream as usize - 1];
-        let begun = if is_selected { Line::Shown } else { Line::Hidden };
-        if let Some((_, first)) = self.start.take_if(|(sequence, _)| *sequence == header.sequence) {
+        let begun = if is_selected {
+            Line::Shown
+        } else {
+            Line::Hidden
+        };
+        if let Some((_, first)) = self
+            .start
+            .take_if(|(sequence, _)| *sequence == header.sequence)
+        {
             *line = begun;
             return Ok(Wanted {
                 bytes: first..length,
@@ -179,7 +186,11 @@ impl Selector {
             *line = begun;
         }
         Ok(Wanted {
-            bytes: if is_selected { border..length } else { 0..border },
+            bytes: if is_selected {
+                border..length
+            } else {
+                0..border
+            },
             begins_line: is_selected,
         })
     }

@@ -58,7 +58,9 @@ impl Show<'_> {
     }
 
     fn is_past_until(&self) -> bool {
-        self.selection.until.is_some_and(|until| moment::now_ns() >= until)
+        self.selection
+            .until
+            .is_some_and(|until| moment::now_ns() >= until)
     }
 
     fn time_until(&self) -> Option<Duration> {
@@ -134,7 +136,8 @@ impl<'a> Printer<'a> {
 
     fn notice(&mut self, notice: Notice) -> Written {
         let text = format!("insula: {}\n", describe(notice));
-        self.gather(Target::Stderr, text.as_bytes()).unwrap_or(Written::All)
+        self.gather(Target::Stderr, text.as_bytes())
+            .unwrap_or(Written::All)
     }
 
     fn chunk(
@@ -194,9 +197,7 @@ impl<'a> Printer<'a> {
     /// Gathers bytes, so that many small pieces are one write.
     fn gather(&mut self, target: Target, bytes: &[u8]) -> Result<Written> {
         let is_full = self.gathered.len() + bytes.len() > GATHERED_BYTES;
-        if (target != self.target || is_full)
-            && matches!(self.flush()?, Written::Closed)
-        {
+        if (target != self.target || is_full) && matches!(self.flush()?, Written::Closed) {
             return Ok(Written::Closed);
         }
         self.target = target;

@@ -107,7 +107,10 @@ fn the_last_lines_are_the_last_lines_for_every_number() {
             ..Selection::default()
         };
         let expected = lines[lines.len().saturating_sub(count)..].concat();
-        assert!(shown(directory.path(), selection, false).0 == expected, "tail {count}");
+        assert!(
+            shown(directory.path(), selection, false).0 == expected,
+            "tail {count}"
+        );
     }
 }
 
@@ -150,11 +153,17 @@ fn old_segments_go_and_the_bound_holds() {
     }
     let paths = segments(directory.path());
     assert!(paths.len() <= 3, "{paths:?}");
-    let total: u64 = paths.iter().map(|path| fs::metadata(path).unwrap().len()).sum();
+    let total: u64 = paths
+        .iter()
+        .map(|path| fs::metadata(path).unwrap().len())
+        .sum();
     assert!(total <= 24 << 10, "{total}");
     let (out, _) = shown(directory.path(), Selection::default(), false);
     let text = String::from_utf8(out).unwrap();
-    let numbers: Vec<u32> = text.lines().map(|line| line[5..].parse().unwrap()).collect();
+    let numbers: Vec<u32> = text
+        .lines()
+        .map(|line| line[5..].parse().unwrap())
+        .collect();
     assert_eq!(numbers.last(), Some(&4999));
     assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1));
 }
@@ -173,7 +182,10 @@ fn damage_in_the_middle_is_told_and_passed_over() {
     bytes[middle..middle + 60].fill(0xff);
     fs::write(&path, bytes).unwrap();
     let (out, err) = shown(directory.path(), Selection::default(), false);
-    let (out, err) = (String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap());
+    let (out, err) = (
+        String::from_utf8(out).unwrap(),
+        String::from_utf8(err).unwrap(),
+    );
     assert!(out.starts_with("line 0\n") && out.ends_with("line 99\n"));
     assert!(err.contains("damaged"), "{err}");
 }
@@ -187,7 +199,10 @@ fn times_stand_before_lines_and_choose_them() {
     writer.append(Stream::Stdout, b"lf\nnew\n");
     let (out, _) = shown(directory.path(), Selection::default(), true);
     let text = String::from_utf8(out).unwrap();
-    let words: Vec<&str> = text.lines().map(|line| line.split(' ').nth(1).unwrap()).collect();
+    let words: Vec<&str> = text
+        .lines()
+        .map(|line| line.split(' ').nth(1).unwrap())
+        .collect();
     assert_eq!(words, ["old", "half", "new"]);
     let since = Selection {
         since: Some(border),
@@ -201,5 +216,9 @@ fn a_second_writer_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let _writer = LogWriter::open(directory.path(), WHOLE).unwrap();
     let error = LogWriter::open(directory.path(), WHOLE).unwrap_err();
-    assert!(error.chain().contains("another process"), "{}", error.chain());
+    assert!(
+        error.chain().contains("another process"),
+        "{}",
+        error.chain()
+    );
 }

@@ -167,7 +167,11 @@ impl LogWriter {
     fn write(&mut self, stream: Stream, bytes: &[u8], now: i64) -> Result<(), Errno> {
         let mut buffer = [0; NOTE_BYTES];
         let note = self.losses.note(&mut buffer).unwrap_or_default();
-        let note_bytes = if note.is_empty() { 0 } else { note.len() + FRAME_BYTES };
+        let note_bytes = if note.is_empty() {
+            0
+        } else {
+            note.len() + FRAME_BYTES
+        };
         let total = as_u64(note_bytes + bytes.len() + FRAME_BYTES);
         let is_full = self.position + total > self.segment_bytes
             && self.position > as_u64(SEGMENT_HEAD_BYTES);
@@ -186,7 +190,11 @@ impl LogWriter {
             bytes,
             &frame.1,
         ];
-        let parts = if note.is_empty() { &parts[3..] } else { &parts[..] };
+        let parts = if note.is_empty() {
+            &parts[3..]
+        } else {
+            &parts[..]
+        };
         if let Err(errno) = write_all(file, parts, self.position) {
             // What was written of it would be taken for a torn end; only a broken disk refuses this.
             let _ = ftruncate(file, self.position);
@@ -209,7 +217,10 @@ impl LogWriter {
         stream: Stream,
         bytes: &[u8],
         now: i64,
-    ) -> ([u8; super::format::HEADER_BYTES], [u8; super::format::TRAILER_BYTES]) {
+    ) -> (
+        [u8; super::format::HEADER_BYTES],
+        [u8; super::format::TRAILER_BYTES],
+    ) {
         let begins_line = stream == Stream::Note || self.inside_line & stream.bit() == 0;
         let header = ChunkHeader {
             length: u32::try_from(bytes.len()).unwrap_or(0),
@@ -313,7 +324,9 @@ fn write_all(file: &OwnedFd, parts: &[&[u8]], mut position: u64) -> Result<(), E
 
 fn now_ns() -> i64 {
     let now = clock_gettime(ClockId::Realtime);
-    now.tv_sec.saturating_mul(1_000_000_000).saturating_add(now.tv_nsec)
+    now.tv_sec
+        .saturating_mul(1_000_000_000)
+        .saturating_add(now.tv_nsec)
 }
 
 /// `usize` is 64 bits wide on every machine that Insula runs on.

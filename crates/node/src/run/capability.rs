@@ -69,6 +69,11 @@ pub(crate) fn all() -> Result<Capabilities> {
     choose(&["ALL".to_owned()], &[])
 }
 
+/// Every capability that this process has without `dropped`.
+pub(super) fn all_but(dropped: &[String]) -> Result<Capabilities> {
+    choose(&["ALL".to_owned()], dropped)
+}
+
 fn named(names: &[String]) -> impl Iterator<Item = &str> {
     let names = names.iter().map(String::as_str);
     names.filter(|name| !name.eq_ignore_ascii_case("ALL"))

@@ -4,15 +4,19 @@
 //!  options.rs, policy.rs      what was asked for, as plain facts
 //!  spec.rs                    image's wishes + docker's defaults + options = configuration
 //!  layers.rs                  the image's layers as lower directories
+//!  device.rs                  devices of the host, one by one or all
+//!  secret.rs                  files that are shown and written down nowhere
 //! ```
 //!
 //! The life of what is made of it is in [`crate::guest`]. Start reading at [`spec::build`].
 
 pub(crate) mod capability;
+mod device;
 pub(crate) mod layers;
 pub(crate) mod network_files;
 mod options;
 mod policy;
+pub(crate) mod secret;
 mod security;
 pub(crate) mod spec;
 pub(crate) mod system;
@@ -20,7 +24,7 @@ mod user;
 
 use insula_container::error::{Error, Kind};
 
-pub use options::{Limit, Network, RunOptions, Tmpfs, Volume};
+pub use options::{DeviceMapping, Limit, Network, RunOptions, Secret, Tmpfs, Volume, Weights};
 pub use policy::{HealthCheck, LogDriver, LogSettings, RestartPolicy, SystemMode};
 
 /// Where the engine keeps its records; on the host's tmpfs.

@@ -66,6 +66,27 @@ pub struct RunOptions {
     pub log: LogSettings,
     /// Whether the program is a whole system's first process.
     pub system: SystemMode,
+    /// Names and their addresses, beside those of the network.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<(String, String)>,
+    /// Servers instead of the host's, where there is a network.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dns: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<Secret>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<DeviceMapping>,
+    /// Supplementary groups, names or numbers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
+    /// Kernel parameters of the container's own namespaces.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sysctls: Vec<(String, String)>,
+    /// As docker means it: all capabilities and devices, and nothing hidden or filtered.
+    #[serde(skip_serializing_if = "is_false")]
+    pub privileged: bool,
+    #[serde(skip_serializing_if = "is_default")]
+    pub weights: Weights,
 }
 
 impl Default for RunOptions {
@@ -113,6 +134,14 @@ impl RunOptions {
             stop_timeout_s: 10,
             log: LogSettings::default(),
             system: SystemMode::Auto,
+            hosts: Vec::new(),
+            dns: Vec::new(),
+            secrets: Vec::new(),
+            devices: Vec::new(),
+            groups: Vec::new(),
+            sysctls: Vec::new(),
+            privileged: false,
+            weights: Weights::default(),
         }
     }
 }
@@ -121,11 +150,11 @@ impl RunOptions {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Volume {
     /// Relative paths are relative to the working directory; a word without a slash is the name of a
-    /// volume.
+    /// volume, and nothing is one that is made for this guest alone.
     pub source: PathBuf,
     /// Absolute.
     pub destination: PathBuf,
-    /// `ro`, `rw`, propagations, `nosuid` and the like; `z` and `Z` mean nothing here.
+    /// `ro`, `rw`, propagations, `nosuid`, `nocopy` and the like; `z` and `Z` mean nothing here.
     pub options: Vec<String>,
 }
 
@@ -145,12 +174,66 @@ impl Volume {
         Ok(())
     }
 
+    /// The volume's name, if it has one.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        let name = self.source.to_str().filter(|_| self.is_named());
+        name.filter(|name| !name.is_empty())
+    }
+
     /// Whether the source is a volume's name and no path.
     #[must_use]
     pub fn is_named(&self) -> bool {
         let text = self.source.as_os_str().as_encoded_bytes();
         !text.contains(&b'/') && !text.starts_with(b".")
     }
+}
+
+/// A file of the host whose content the program may read at `/run/secrets/<id>`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Secret {
+    /// The name of the file there.
+    pub id: String,
+    /// Read at each start; the content is written down nowhere.
+    pub source: PathBuf,
+}
+
+/// A device of the host in the container.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+pub struct DeviceMapping {
+    pub host: PathBuf,
+    /// Absolute.
+    pub guest: PathBuf,
+    /// Of `r`, `w` and `m`.
+    pub access: String,
+}
+
+/// Limits and shares that few guests have.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Weights {
+    /// Processors that it may run on: `0-2,4`.
+    pub cpus: Option<String>,
+    /// Its share of busy processors; 1024 is usual.
+    pub cpu_shares: Option<u64>,
+    /// Memory and swap together; -1 for no limit.
+    pub memory_swap_bytes: Option<i64>,
+    /// What it may keep when memory is short.
+    pub memory_reservation_bytes: Option<u64>,
+    /// From -1000 (the last to be killed) to 1000.
+    pub oom_score: Option<i32>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature that serde calls"
+)]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+fn is_default(weights: &Weights) -> bool {
+    *weights == Weights::default()
 }
 
 /// An empty file system in memory.

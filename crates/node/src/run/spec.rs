@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 
 use insula_container::error::{Context, Error, Result};
 use insula_container::spec::{
-    Capabilities, ConsoleSize, Cpu, DeviceRule, Linux, Memory, Mount, Namespace, NamespaceKind,
-    OCI_VERSION, Pids, Process, Resources, Rlimit, Root, Spec, User,
+    Capabilities, ConsoleSize, Cpu, Linux, Memory, Mount, Namespace, NamespaceKind, OCI_VERSION,
+    Pids, Process, Resources, Rlimit, Root, Spec, User,
 };
 use insula_image::{Config, Image, ResolvedUser, UnionView};
 
 use super::options::{Network, RunOptions, Tmpfs, Volume};
 use super::security::Security;
-use super::{capability, user};
+use super::{capability, device, user};
 
 const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -44,10 +44,17 @@ pub(crate) fn build(
     (image, files): (&Image, &UnionView),
     hostname: &str,
 ) -> Result<Spec> {
-    let security = Security::parse(&options.security)?;
-    let sets = capability::choose(&options.capabilities_added, &options.capabilities_dropped)?;
+    let mut security = Security::parse(&options.security)?;
+    if options.privileged {
+        security.open_all();
+    }
+    let sets = match options.privileged {
+        true => capability::all_but(&options.capabilities_dropped)?,
+        false => capability::choose(&options.capabilities_added, &options.capabilities_dropped)?,
+    };
     let config = &image.config.config;
-    let user = user::resolve(options.user.as_deref().unwrap_or(&config.user), files)?;
+    let mut user = user::resolve(options.user.as_deref().unwrap_or(&config.user), files)?;
+    user.groups.extend(user::groups(&options.groups, files)?);
     Ok(Spec {
         oci_version: OCI_VERSION.to_owned(),
         root: Some(Root {
@@ -106,6 +113,7 @@ fn process(
         cwd: directory,
         capabilities: Some(capability::for_user(sets, user.uid)),
         rlimits: limits.collect(),
+        oom_score_adj: options.weights.oom_score,
         no_new_privileges: security.no_new_privileges,
         apparmor_profile: security.apparmor.clone(),
         selinux_label: security.selinux.clone(),
@@ -192,6 +200,12 @@ fn mounts(options: &RunOptions) -> Result<Vec<Mount>> {
     // A mount below another one must come after it.
     asked.sort_by_key(|mount| mount.destination.components().count());
     check_destinations(&asked)?;
+    if options.privileged {
+        // What the kernel shows may be written, as on the host.
+        for mount in &mut mounts {
+            mount.options.retain(|option| option != "ro");
+        }
+    }
     // What the user mounts takes the place of a default one and of those below it.
     mounts.retain(|default| {
         let is_replaced = |mount: &Mount| default.destination.starts_with(&mount.destination);
@@ -248,6 +262,8 @@ fn bind(volume: &Volume) -> Result<Mount> {
         match option.as_str() {
             // Labels for SELinux, which this host's policy would have to know.
             "z" | "Z" => {}
+            // What is done when a volume is made.
+            "nocopy" => {}
             // Read-only means all of it, also what is mounted below.
             "ro" => options.push("rro".to_owned()),
             _ => options.push(option.clone()),
@@ -301,6 +317,8 @@ fn linux(options: &RunOptions, security: &Security, sets: &Capabilities) -> Resu
             .map(|kind| Namespace { kind, path: None })
             .collect(),
         resources: Some(resources(options)?),
+        devices: device::nodes(options)?,
+        sysctl: options.sysctls.iter().cloned().collect(),
         seccomp: security.seccomp(sets)?,
         masked_paths: masked,
         readonly_paths: security.closed(&READ_ONLY),
@@ -321,21 +339,31 @@ pub(crate) fn resources(options: &RunOptions) -> Result<Resources> {
         signed(quota, "the number of processors")
     });
     let pids = options.pids.map(|pids| signed(pids, "the process limit"));
+    let weights = &options.weights;
+    let reservation = weights
+        .memory_reservation_bytes
+        .map(|bytes| signed(bytes, "the memory reservation"));
+    let memory = Memory {
+        limit: memory.transpose()?,
+        reservation: reservation.transpose()?,
+        swap: weights.memory_swap_bytes,
+        ..Memory::default()
+    };
+    let has_memory =
+        memory.limit.is_some() || memory.reservation.is_some() || memory.swap.is_some();
+    let quota = cpu.transpose()?;
+    let cpu = Cpu {
+        quota,
+        period: quota.map(|_| PERIOD_MICROSECONDS),
+        shares: weights.cpu_shares,
+        cpus: weights.cpus.clone(),
+        ..Cpu::default()
+    };
+    let has_cpu = cpu.quota.is_some() || cpu.shares.is_some() || cpu.cpus.is_some();
     Ok(Resources {
-        devices: vec![DeviceRule {
-            allow: false,
-            access: Some("rwm".to_owned()),
-            ..DeviceRule::default()
-        }],
-        memory: memory.transpose()?.map(|limit| Memory {
-            limit: Some(limit),
-            ..Memory::default()
-        }),
-        cpu: cpu.transpose()?.map(|quota| Cpu {
-            quota: Some(quota),
-            period: Some(PERIOD_MICROSECONDS),
-            ..Cpu::default()
-        }),
+        devices: device::rules(options)?,
+        memory: has_memory.then_some(memory),
+        cpu: has_cpu.then_some(cpu),
         pids: pids.transpose()?.map(|limit| Pids { limit: Some(limit) }),
         ..Resources::default()
     })
@@ -453,6 +481,63 @@ mod tests {
         }];
         let error = mounts(&options).unwrap_err();
         assert!(error.chain().contains("/no/such/path") && error.hint_text().is_some());
+    }
+
+    #[test]
+    fn privileged_hides_and_filters_nothing() {
+        let mut options = RunOptions::new("/", "i");
+        options.command = texts(&["x"]);
+        options.privileged = true;
+        let spec = built(&options, Config::default());
+        let linux = spec.linux.as_ref().unwrap();
+        assert!(linux.seccomp.is_none());
+        assert!(linux.masked_paths.is_empty() && linux.readonly_paths.is_empty());
+        let rules = &linux.resources.as_ref().unwrap().devices;
+        assert!(rules.iter().all(|rule| rule.allow));
+        let sys = spec
+            .mounts
+            .iter()
+            .find(|mount| mount.destination == Path::new("/sys"));
+        assert!(!sys.unwrap().options.contains(&"ro".to_owned()));
+        let json = serde_json::to_vec(&spec).unwrap();
+        insula_container::spec::parse(&json).unwrap();
+    }
+
+    #[test]
+    fn limits_and_devices_that_were_asked_for_are_in_the_configuration() {
+        let mut options = RunOptions::new("/", "i");
+        options.command = texts(&["x"]);
+        options.weights.cpus = Some("0".to_owned());
+        options.weights.cpu_shares = Some(512);
+        options.weights.memory_swap_bytes = Some(-1);
+        options.weights.oom_score = Some(500);
+        options.sysctls = vec![("net.ipv4.ip_forward".to_owned(), "1".to_owned())];
+        options.groups = texts(&["44"]);
+        options.devices = vec![crate::run::DeviceMapping {
+            host: "/dev/zero".into(),
+            guest: "/dev/nothing".into(),
+            access: "r".to_owned(),
+        }];
+        let spec = built(&options, Config::default());
+        let process = spec.process.as_ref().unwrap();
+        assert_eq!(process.oom_score_adj, Some(500));
+        assert!(process.user.additional_gids.contains(&44));
+        let linux = spec.linux.as_ref().unwrap();
+        assert_eq!(linux.sysctl["net.ipv4.ip_forward"], "1");
+        assert_eq!(linux.devices[0].path, Path::new("/dev/nothing"));
+        assert_eq!(
+            (linux.devices[0].major, linux.devices[0].minor),
+            (Some(1), Some(5))
+        );
+        let resources = linux.resources.as_ref().unwrap();
+        assert!(!resources.devices[0].allow);
+        assert_eq!(resources.devices[1].access.as_deref(), Some("r"));
+        let cpu = resources.cpu.as_ref().unwrap();
+        assert_eq!((cpu.shares, cpu.quota), (Some(512), None));
+        assert_eq!(resources.memory.as_ref().unwrap().swap, Some(-1));
+        options.devices[0].host = "/etc/passwd".into();
+        let error = try_build(&options, Config::default()).unwrap_err();
+        assert!(error.chain().contains("/etc/passwd"), "{}", error.chain());
     }
 
     #[test]

@@ -50,7 +50,8 @@ pub(in super::super) fn agrees(what: &str) -> Result<bool, Failure> {
     let stdin = std::io::stdin();
     if !stdin.is_terminal() {
         return Err(
-            Failure::usage("this removes images, and nobody is here to ask").hint("add --yes"),
+            Failure::usage("nobody is here to be asked whether this may be removed")
+                .hint("add --yes"),
         );
     }
     output::talk(format_args!("this removes {what}; go on? [y/N]"));

@@ -96,3 +96,62 @@ fn durations_and_keys_are_those_of_docker() {
     assert_eq!(keys(""), Ok(Keys(Vec::new())));
     assert!(keys("ctrl-").is_err() && keys("alt-x").is_err());
 }
+
+#[test]
+fn secrets_devices_and_hosts() {
+    let secret = |text: &str| secret(text).map(|it| (it.id, it.source.display().to_string()));
+    let of = |id: &str, source: &str| Ok((id.to_owned(), source.to_owned()));
+    assert_eq!(secret("/etc/key.pem"), of("key.pem", "/etc/key.pem"));
+    assert_eq!(secret("type=file,id=a,src=b"), of("a", "b"));
+    for wrong in [
+        "",
+        "id=a",
+        "id=../a,src=b",
+        "id=a,env=B",
+        "src=/",
+        "id=,src=a",
+    ] {
+        assert!(secret(wrong).is_err(), "{wrong}");
+    }
+    let device = |text: &str| {
+        let it = device(text)?;
+        Ok::<_, String>((
+            it.host.display().to_string(),
+            it.guest.display().to_string(),
+            it.access,
+        ))
+    };
+    let of = |host: &str, guest: &str, access: &str| {
+        Ok((host.to_owned(), guest.to_owned(), access.to_owned()))
+    };
+    assert_eq!(device("/dev/a"), of("/dev/a", "/dev/a", "rwm"));
+    assert_eq!(device("/dev/a:r"), of("/dev/a", "/dev/a", "r"));
+    assert_eq!(device("/dev/a:/dev/b"), of("/dev/a", "/dev/b", "rwm"));
+    assert_eq!(device("/dev/a:/dev/b:rw"), of("/dev/a", "/dev/b", "rw"));
+    for wrong in ["", "dev/a", "/dev/a:b", "/dev/a:/dev/b:x"] {
+        assert!(device(wrong).is_err(), "{wrong}");
+    }
+    assert_eq!(host("a:::1"), Ok(("a".to_owned(), "::1".to_owned())));
+    assert_eq!(host("a:[::1]"), Ok(("a".to_owned(), "::1".to_owned())));
+    for wrong in ["a", "a:b", ":1.2.3.4", "a\nb:1.2.3.4"] {
+        assert!(host(wrong).is_err(), "{wrong}");
+    }
+    assert!(processors("0-2,4").is_ok() && processors("0-").is_err() && processors("").is_err());
+    assert_eq!(bytes_or_unlimited("-1"), Ok(-1));
+}
+
+#[test]
+fn volumes_have_names_paths_or_neither() {
+    let name = |text: &str| volume(text).map(|it| it.name().map(str::to_owned));
+    assert_eq!(name("data:/x"), Ok(Some("data".to_owned())));
+    assert_eq!(name("/x"), Ok(None));
+    assert!(volume("/x").unwrap().is_named());
+    assert!(!volume("./d:/x").unwrap().is_named());
+    assert!(volume("x").is_err() && volume("data:x").is_err());
+    let parsed = mount("type=volume,target=/x,volume-nocopy").unwrap();
+    let Mount::Bind(own) = parsed else {
+        panic!("a volume is mounted like a path");
+    };
+    assert!(own.is_named() && own.options == ["nocopy"]);
+    assert!(mount("type=volume,source=./a,target=/x").is_err());
+}

@@ -12,7 +12,8 @@ use insula_image::{Image, Store, UnionView};
 use super::super::place::Place;
 use super::super::workspace::Workspace;
 use super::streams::{Streams, leave_standard_streams};
-use crate::run::{RunOptions, hostname, image_error, layers, network_files, spec, system};
+use crate::run::{RunOptions, hostname, image_error, layers, network_files, secret, spec, system};
+use crate::volume;
 
 /// A program that runs.
 #[derive(Debug)]
@@ -38,7 +39,8 @@ pub(super) struct ImageFacts {
 
 /// Starts the guest's program.
 pub(super) fn launch(place: &Place, workspace: &Workspace) -> Result<(Running, ImageFacts)> {
-    let options = options(place, workspace);
+    let mut options = options(place, workspace);
+    volume::resolve(&mut options)?;
     let id = &workspace.record.id;
     let image = resolve(&options, workspace)?;
     let files = UnionView::open(&image.layers).map_err(image_error)?;
@@ -47,8 +49,9 @@ pub(super) fn launch(place: &Place, workspace: &Workspace) -> Result<(Running, I
     if system::is_wanted(options.system, &spec) {
         system::adapt(&mut spec);
     }
+    secret::show(&options.secrets, &place.live(id), &mut spec)?;
     if !workspace.has_layer() {
-        workspace.make_layer(&files, &network_files::make(options.network, &hostname))?;
+        workspace.make_layer(&files, &network_files::make(&options, &hostname))?;
     }
     let (mut streams, far) = Streams::make(options.terminal, options.interactive)?;
     let process = spec.process.clone();
@@ -78,7 +81,7 @@ pub(super) fn launch(place: &Place, workspace: &Workspace) -> Result<(Running, I
 }
 
 /// The record's options, with the places that are not written down.
-pub(super) fn options(place: &Place, workspace: &Workspace) -> RunOptions {
+pub(in crate::guest) fn options(place: &Place, workspace: &Workspace) -> RunOptions {
     let mut options = workspace.record.config.clone();
     options.store.clone_from(&place.store);
     options.state.clone_from(&place.state);
@@ -87,7 +90,7 @@ pub(super) fn options(place: &Place, workspace: &Workspace) -> RunOptions {
 }
 
 /// By the manifest: the name may mean another image by now.
-fn resolve(options: &RunOptions, workspace: &Workspace) -> Result<Image> {
+pub(in crate::guest) fn resolve(options: &RunOptions, workspace: &Workspace) -> Result<Image> {
     let store = Store::new(&options.store);
     let lock = store.lock_shared().map_err(image_error)?;
     let manifest = workspace.record.manifest.to_string();

@@ -16,7 +16,7 @@ mod client;
 mod end;
 mod health;
 mod holder;
-mod launch;
+pub(super) mod launch;
 mod serve;
 mod streams;
 

@@ -370,7 +370,10 @@ fn traces(id: &str) -> Vec<PathBuf> {
 #[test]
 fn whatever_moment_it_is_killed_nothing_stays() {
     let Some(host) = host() else { return };
-    let force = Removal { force: true };
+    let force = Removal {
+        force: true,
+        ..Removal::default()
+    };
     let mut random = 0x2545_f491_4f6c_dd1d_u64;
     let mut hits = 0;
     for round in 0..60 {

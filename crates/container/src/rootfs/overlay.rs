@@ -58,8 +58,8 @@ pub fn mount(overlay: &Overlay, place: &Path) -> Result<OwnedFd> {
     }
 }
 
-/// The root of layers that are only read, from the uppermost to the lowest: a detached mount, or the
-/// directory itself when there is one. `place` is as for [`mount`].
+/// The root of layers that are only read, from the uppermost to the lowest: a detached mount, or
+/// the directory itself when there is one. `place` is as for [`mount`].
 ///
 /// # Errors
 /// There is no layer, it is gone, or the kernel refuses.

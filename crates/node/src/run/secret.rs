@@ -1,8 +1,8 @@
-//! Secrets: files of the host that the program may read at `/run/secrets`, and that stand neither in
-//! the guest's layer nor in its record, its environment or a log.
+//! Secrets: files of the host that the program may read at `/run/secrets`, and that stand neither
+//! in the guest's layer nor in its record, its environment or a log.
 //!
-//! Their content is copied at each start to the host's tmpfs, beside what the monitor publishes, and
-//! each copy is shown read-only in a tmpfs of the guest.
+//! Their content is copied at each start to the host's tmpfs, beside what the monitor publishes,
+//! and each copy is shown read-only in a tmpfs of the guest.
 
 use std::fs::{File, Permissions};
 use std::io::Read;

@@ -13,8 +13,8 @@ use crate::guest::files::open_lower;
 use crate::run::{RunOptions, Volume, image_error};
 
 /// Fills the volumes of a guest that are empty, unless their options say `nocopy`. Their names have
-/// been resolved; `given` are the options with the names. `cover` is a directory that may be covered
-/// by mounts that only this call sees.
+/// been resolved; `given` are the options with the names. `cover` is a directory that may be
+/// covered by mounts that only this call sees.
 ///
 /// # Errors
 /// The image cannot be read, or the disk is full; the volume is empty then.

@@ -1,5 +1,5 @@
-//! What is written of a volume: `volumes/<name>/record.json`, version 1. A field may be added in the
-//! same version; a newer version than this is left alone.
+//! What is written of a volume: `volumes/<name>/record.json`, version 1. A field may be added in
+//! the same version; a newer version than this is left alone.
 
 use std::collections::BTreeMap;
 

@@ -138,6 +138,7 @@ pub fn layer_write(bytes: &[u8]) {
         limits: limits(),
         whiteouts: Whiteouts::Overlay,
         privileged: true,
+        ..UnpackOptions::default()
     };
     let Ok(written) = write_layer(bytes, &file, &options) else {
         return;

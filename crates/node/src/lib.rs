@@ -15,8 +15,21 @@ pub mod oci;
 pub mod proc_view;
 pub mod role;
 pub mod run;
+pub mod screen;
 pub mod terminal;
 pub mod volume;
+
+/// Lets some time pass.
+///
+/// # Errors
+/// As poll(2).
+pub fn wait(time: std::time::Duration) -> Result<(), Error> {
+    use insula_container::error::Context;
+    let limit = insula_sys::rustix::event::Timespec::try_from(time).unwrap_or_default();
+    insula_sys::rustix::event::poll(&mut [], Some(&limit))
+        .map(drop)
+        .step(|| "wait")
+}
 
 pub use insula_container::error::{Error, Kind as ErrorKind};
 pub use insula_container::spec::OCI_VERSION;

@@ -31,6 +31,7 @@ mod logout;
 mod logs;
 mod mistake;
 mod pause;
+mod port;
 mod prune;
 mod ps;
 mod pull;
@@ -43,11 +44,13 @@ mod rm;
 mod rmi;
 mod run;
 mod start;
+mod stats;
 mod stop;
 mod store;
 mod system;
 mod tag;
 mod text;
+mod top;
 mod update;
 mod value;
 mod version;
@@ -98,6 +101,9 @@ enum Command {
     #[command(visible_alias = "ls")]
     Ps(ps::Arguments),
     Logs(logs::Arguments),
+    Stats(stats::Arguments),
+    Top(top::Arguments),
+    Port(port::Arguments),
     Events(events::Arguments),
     Exec(exec::Arguments),
     Shell(exec::ShellArguments),
@@ -238,6 +244,9 @@ fn dispatch(arguments: Arguments, pulled: Option<&str>) -> Result<u8, Failure> {
         Command::Stop(arguments) => stop::run(&arguments, &store),
         Command::Restart(arguments) => restart::run(&arguments, &store),
         Command::Ps(arguments) => ps::run(&arguments, &store),
+        Command::Stats(arguments) => stats::run(&arguments, &store),
+        Command::Top(arguments) => top::run(&arguments, &store),
+        Command::Port(arguments) => port::run(&arguments, &store),
         Command::Logs(arguments) => logs::run(&arguments, &store),
         Command::Events(arguments) => events::run(&arguments, &store),
         Command::Exec(arguments) => exec::run(arguments, &store),

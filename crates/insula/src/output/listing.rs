@@ -133,6 +133,12 @@ impl Listing {
         }
     }
 
+    /// The table's lines, for a screen of its own.
+    #[must_use]
+    pub(crate) fn lines(&self, wide: bool) -> Vec<String> {
+        self.table(wide).lines().map(str::to_owned).collect()
+    }
+
     fn table(&self, wide: bool) -> String {
         let shown: Vec<usize> = (0..self.columns.len())
             .filter(|&index| wide || !self.columns[index].is_wide)

@@ -21,6 +21,7 @@ mod exec;
 pub mod files;
 mod find;
 pub mod format;
+mod inspect;
 mod list;
 mod live;
 mod logs;
@@ -32,6 +33,7 @@ mod prune;
 mod remove;
 mod signal;
 mod start;
+mod usage;
 pub(crate) mod workspace;
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -42,6 +44,7 @@ pub use attach::{AttachOptions, Parting, attach};
 pub use configure::{Change, rename, update};
 pub use exec::{ExecRequest, exec};
 pub use find::{Guest, Status, find};
+pub use inspect::{at_path, inspect};
 pub use list::{guests_of_volume, list, names, users_of_image};
 pub use logs::{LogRequest, logs};
 pub use name::check_name;
@@ -51,6 +54,7 @@ pub use remove::{Removal, remove};
 pub use signal::{StopRequest, kill, pause, restart, resume, stop, wait};
 pub(crate) use start::make_workspace;
 pub use start::{Finished, create, run, run_detached, start, start_attached};
+pub use usage::{Counters, Usage, processes, usage};
 
 /// The exit code of `insula run` for a guest that could not be started: 127 when there is no such
 /// program, 126 when it cannot be run, 125 for everything else.

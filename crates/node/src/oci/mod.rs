@@ -41,6 +41,11 @@ use log::{Level, Log};
 /// The name and version, as the tools that ask for `--version` read it: three words.
 const VERSION: &str = concat!("insula version ", env!("CARGO_PKG_VERSION"), "\nspec: ");
 
+/// The processes with these numbers, as `ps -f` shows them.
+pub(crate) fn process_table_of(pids: &[i32]) -> String {
+    process_table::Table::read(pids, process_table::FULL).to_string()
+}
+
 /// Whether the runtime has a container of this id, in its usual place.
 #[must_use]
 pub fn exists(id: &OsStr) -> bool {

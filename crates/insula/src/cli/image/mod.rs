@@ -60,7 +60,7 @@ pub(super) fn run(arguments: Arguments, location: &Location) -> Result<u8, Failu
         Command::Pull(arguments) => pull::run(&arguments, location),
         Command::Push(arguments) => push::run(&arguments, location),
         Command::Referrers(arguments) => referrers::run(&arguments),
-        Command::Inspect(arguments) => inspect::run(&arguments, location),
+        Command::Inspect(arguments) => inspect::run(&arguments.of_images(), location),
         Command::History(arguments) => history::run(&arguments, location),
         Command::Verify(arguments) => verify::run(&arguments, location),
         Command::Mount(arguments) => mount::mount(&arguments, location),

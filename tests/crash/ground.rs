@@ -1,18 +1,24 @@
 //! The ground a storm goes over: bundles, a store, and the look at what is left.
 //!
-//! Words of a command in capitals are replaced: `ID`, `SHORT` and `LONG` (bundles), `STORE`,
-//! `ARCHIVE`. Every process of the product and of its containers carries a mark in its
-//! environment, by which it is found. Start at [`Ground::clean_up`].
+//! Words of a command in capitals are replaced: `ID`, `SHORT` and `LONG` (bundles), `STORE` and
+//! `OTHER` (stores; only the first is looked at), `ARCHIVE` and `EXPORTED`, `CONTEXT` (of a build);
+//! and inside of words `REGISTRY` (its address) and `ROUND` (a number). Every process of the
+//! product and of its containers carries a mark in its environment, by which it is found. Start at
+//! [`Ground::clean_up`].
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use insula_sys::rustix::event::{Timespec, poll};
+use insula_sys::trace::kill_at_change;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -23,7 +29,31 @@ pub(crate) struct Ground {
     id: String,
     /// The files of the store that belong there.
     baseline: BTreeSet<PathBuf>,
+    registry: Option<Registry>,
+    round: Cell<u64>,
 }
+
+/// Ends with its owner.
+struct Registry {
+    process: Child,
+    address: String,
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+/// Three layers with what it is built from, and none but the first when that is made of something.
+const CONTAINERFILE: &str = "\
+ARG BASE=crash:1
+FROM $BASE
+COPY one /one
+RUN echo two > /two
+CMD [\"true\"]
+";
 
 fn here(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
@@ -51,6 +81,8 @@ impl Ground {
             directory,
             id,
             baseline: BTreeSet::new(),
+            registry: None,
+            round: Cell::new(0),
         };
         let bin = ground.path("rootfs/bin");
         for name in [
@@ -61,6 +93,7 @@ impl Ground {
             "rootfs/tmp",
             "rootfs/etc",
             "temporary",
+            "context",
         ] {
             fs::create_dir_all(ground.path(name)).unwrap();
         }
@@ -69,9 +102,11 @@ impl Ground {
             PathBuf::from("/bin/busybox"),
         ]);
         fs::copy(busybox, bin.join("busybox")).expect("no busybox: run scripts/peers");
-        for name in ["sh", "true", "sleep"] {
+        for name in ["sh", "true", "sleep", "cat"] {
             symlink("busybox", bin.join(name)).unwrap();
         }
+        fs::write(ground.path("context/one"), "one").unwrap();
+        fs::write(ground.path("context/Containerfile"), CONTAINERFILE).unwrap();
         ground.write_bundle("short", &["/bin/true"]);
         ground.write_bundle("long", &["/bin/sleep", "1000"]);
         let mut tar = Command::new("tar");
@@ -89,6 +124,54 @@ impl Ground {
     pub(crate) fn with_baseline(mut self) -> Self {
         self.baseline = self.files_of_store();
         self
+    }
+
+    /// A store without images, which was used, is what shall be left after each round.
+    pub(crate) fn with_empty_catalog(mut self) -> Self {
+        self.baseline = BTreeSet::from([self.path("store/images/catalog.json")]);
+        self
+    }
+
+    /// With a registry on loopback.
+    pub(crate) fn with_registry(mut self) -> Self {
+        let started = (0..5).find_map(|_| self.start_registry());
+        self.registry = Some(started.expect("docker-registry does not start"));
+        self
+    }
+
+    fn start_registry(&self) -> Option<Registry> {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        drop(listener);
+        let document = json!({
+            "version": 0.1,
+            "log": {"level": "info", "accesslog": {"disabled": true}},
+            "storage": {"filesystem": {"rootdirectory": self.path("registry")}},
+            "http": {"addr": address},
+        });
+        fs::write(self.path("registry.yml"), document.to_string()).unwrap();
+        let program = here("target/peers/bin/docker-registry");
+        let mut process = Command::new(program)
+            .arg("serve")
+            .arg(self.path("registry.yml"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("no docker-registry: run scripts/peers");
+        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
+        let mut known = lines.by_ref().map_while(Result::ok);
+        if !known.any(|line| line.contains("listening on")) {
+            process.wait().unwrap();
+            return None;
+        }
+        // It must not be stopped by a full pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        Some(Registry { process, address })
+    }
+
+    /// Another number for the names of this round.
+    pub(crate) fn next_round(&self) {
+        self.round.set(self.round.get() + 1);
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -130,8 +213,16 @@ impl Ground {
             "SHORT" => self.path("short").display().to_string(),
             "LONG" => self.path("long").display().to_string(),
             "STORE" => self.path("store").display().to_string(),
+            "OTHER" => self.path("other").display().to_string(),
             "ARCHIVE" => self.path("rootfs.tar").display().to_string(),
-            word => word.to_owned(),
+            "EXPORTED" => self.path("exported.tar").display().to_string(),
+            "CONTEXT" => self.path("context").display().to_string(),
+            word => {
+                let registry = self.registry.as_ref();
+                let address = registry.map_or("", |registry| &registry.address);
+                let word = word.replace("REGISTRY", address);
+                word.replace("ROUND", &self.round.get().to_string())
+            }
         }));
         let mut command = Command::new(&all[0]);
         command
@@ -198,6 +289,26 @@ impl Ground {
         let replay = format!("{command:?}");
         self.run(command);
         replay
+    }
+
+    /// The system calls by which the command may change something.
+    #[track_caller]
+    pub(crate) fn count_changes(&self, words: &[&str]) -> u64 {
+        let mut command = self.command(&[], words);
+        command.stderr(Stdio::null());
+        let (status, steps) = kill_at_change(&mut command, None).unwrap();
+        assert!(status.success(), "{words:?}: {status}");
+        steps
+    }
+
+    /// Kills what makes the `step`th of these calls; returns the command.
+    pub(crate) fn kill_at_change(&self, step: u64, words: &[&str]) -> String {
+        let mut command = self.command(&[], words);
+        command.stderr(Stdio::null());
+        let told = format!("{command:?}");
+        // It may end as it likes: there may be fewer steps this time.
+        kill_at_change(&mut command, Some(step)).unwrap();
+        told
     }
 
     /// Runs what a user runs next, and looks for what is left.
@@ -296,7 +407,7 @@ impl Ground {
                 let path = entry.path();
                 if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                     directories.push(path);
-                } else if !path.to_string_lossy().ends_with("lock") {
+                } else if !path.ends_with("lock") && !path.ends_with("images/spare") {
                     files.insert(path);
                 }
             }

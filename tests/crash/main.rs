@@ -7,6 +7,8 @@
 //! mount, cgroup, record or temporary file may be left. `INSULA_CRASH_SEED` and
 //! `INSULA_CRASH_ROUNDS` replay and prolong; every failure prints the command.
 //!
+//! Commands that change images are in `images.rs`, and are killed where they change something.
+//!
 //! Start at [`storm`], then `ground.rs` for what is looked at.
 
 #![expect(
@@ -15,6 +17,7 @@
 )]
 
 mod ground;
+mod images;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -39,6 +42,10 @@ struct Case<'a> {
 struct Chance(u64);
 
 impl Chance {
+    fn new(seed: u64) -> Self {
+        Self(seed | 1)
+    }
+
     fn next(&mut self, below: u64) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
@@ -51,13 +58,18 @@ fn number_of(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
+/// The one that was asked for, or one of the moment.
+fn seed() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let of_now = || now.as_secs() ^ u64::from(now.subsec_nanos());
+    number_of("INSULA_CRASH_SEED").unwrap_or_else(of_now)
+}
+
 /// Kills the command at one step after the other.
 #[track_caller]
 fn storm(ground: &Ground, case: &Case<'_>) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let seed = number_of("INSULA_CRASH_SEED")
-        .unwrap_or_else(|| now.as_secs() ^ u64::from(now.subsec_nanos()));
-    let mut chance = Chance(seed | 1);
+    let seed = seed();
+    let mut chance = Chance::new(seed);
     ground.prepare(case.prepare);
     let steps = ground.count_steps(case.is_followed, case.command);
     ground.clean_up(case.after, "the command in peace");

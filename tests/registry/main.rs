@@ -16,7 +16,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Once;
 use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
+use insula_sys::rustix::event::{Timespec, poll};
 use insula_sys::rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -118,8 +120,7 @@ impl World {
         let root = self.path("root");
         fs::create_dir_all(root.join("bin")).unwrap();
         fs::copy(peer("busybox"), root.join("bin/sh")).unwrap();
-        let content = "0123456789abcdef".repeat(size / 16 + 1);
-        fs::write(root.join("file"), content).unwrap();
+        fs::write(root.join("file"), noise(size)).unwrap();
         let root = root.display().to_string();
         let other = self.path("other").display().to_string();
         self.succeed(&[
@@ -151,6 +152,19 @@ impl Drop for World {
         self.registry.kill().unwrap();
         self.registry.wait().unwrap();
     }
+}
+
+/// Content that compression does not shrink: a transfer of it takes its time.
+fn noise(size: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut bytes = Vec::with_capacity(size + 8);
+    while bytes.len() < size {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes
 }
 
 struct Said {
@@ -325,7 +339,7 @@ fn ctrl_c_leaves_only_what_can_be_resumed() {
     let world = World::new();
     world.login("secret");
     let name = world.name("a:1");
-    world.push_image(&name, 200_000_000);
+    world.push_image(&name, 64_000_000);
     let mut child = world
         .command(&["pull", "--progress", "json", &name])
         .spawn()
@@ -345,6 +359,91 @@ fn ctrl_c_leaves_only_what_can_be_resumed() {
     assert_eq!(world.succeed(&["images", "-q"]).stdout, "");
     world.succeed(&["pull", "-q", &name]);
     assert_eq!(world.entries("partial/sha256"), 0);
+}
+
+/// As in `pull`, and it ends the build.
+#[test]
+fn ctrl_c_while_a_build_pulls_leaves_only_what_can_be_resumed() {
+    let world = World::new();
+    world.login("secret");
+    let name = world.name("a:1");
+    world.push_image(&name, 64_000_000);
+    let context = world.path("context");
+    fs::create_dir(&context).unwrap();
+    fs::write(
+        context.join("Containerfile"),
+        format!("FROM {name}\nLABEL a=b\n"),
+    )
+    .unwrap();
+    let context = context.display().to_string();
+    let mut child = world
+        .command(&["build", "-t", "b:1", &context])
+        .spawn()
+        .unwrap();
+    // The file in which the layer arrives says that the transfer is under way.
+    let arriving = world.path("store/images/partial/sha256");
+    let moment = Timespec::try_from(Duration::from_millis(2)).unwrap();
+    let has_begun = || {
+        let entries = fs::read_dir(&arriving).into_iter().flatten().flatten();
+        entries
+            .map(|entry| entry.metadata().map_or(0, |metadata| metadata.len()))
+            .sum::<u64>()
+            > 0
+    };
+    while !has_begun() {
+        assert_eq!(
+            child.try_wait().unwrap(),
+            None,
+            "it ended before the transfer began"
+        );
+        poll(&mut [], Some(&moment)).unwrap();
+    }
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let ended = said(child.wait_with_output().unwrap());
+    assert_eq!(ended.code, Some(130), "{}", ended.stderr);
+    assert_eq!(world.entries("staging"), 0);
+    assert_eq!(world.entries("partial/sha256"), 1);
+    assert_eq!(world.entries("layers/sha256"), 0);
+    assert_eq!(world.entries("../containers"), 0);
+    world.succeed(&["build", "-q", "-t", "b:1", &context]);
+    assert_eq!(world.entries("partial/sha256"), 0);
+    world.succeed(&["image", "verify", "--all"]);
+}
+
+/// Every place in a Containerfile that can name an image; and what `--pull` says about it.
+#[test]
+fn a_build_pulls_what_from_and_copy_from_name() {
+    let world = World::new();
+    world.login("secret");
+    for name in ["base:1", "files:1"] {
+        world.push_image(&world.name(name), 1000);
+    }
+    let context = world.path("context");
+    fs::create_dir(&context).unwrap();
+    let (base, files) = (world.name("base:1"), world.name("files:1"));
+    let text = format!("FROM {base} AS one\nFROM one\nCOPY --from={files} /file /copied\n");
+    fs::write(context.join("Containerfile"), text).unwrap();
+    let context = context.display().to_string();
+    let never = world.run(&["build", "--pull", "never", "-t", "b:1", &context]);
+    assert_eq!(never.code, Some(3), "{}", never.stderr);
+    assert!(never.stderr.contains(&base), "{}", never.stderr);
+    world.succeed(&["build", "-q", "-t", "b:1", &context]);
+    let names = world.succeed(&["images", "-o", "name"]).stdout;
+    assert!(names.contains(&base) && names.contains(&files), "{names}");
+    // What is here is not asked for again: the registry may be gone.
+    let before = fs::read(world.path("store/images/catalog.json")).unwrap();
+    world.succeed(&["build", "-q", "--pull", "missing", &context]);
+    world.succeed(&["build", "-q", "--pull", "always", "-t", "b:1", &context]);
+    let after = fs::read(world.path("store/images/catalog.json")).unwrap();
+    assert_eq!(before.len(), after.len());
+    let missing = world.name("absent:1");
+    let absent = world.path("absent");
+    fs::write(&absent, format!("FROM {missing}\n")).unwrap();
+    let file = absent.display().to_string();
+    let failed = world.run(&["build", "-f", &file, &context]);
+    assert_eq!(failed.code, Some(3), "{}", failed.stderr);
+    assert!(failed.stderr.contains("absent"), "{}", failed.stderr);
+    assert_eq!(world.entries("staging"), 0);
 }
 
 /// A proxy that knows one name: whatever it is asked to connect to is the registry. Returns its

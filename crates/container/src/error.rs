@@ -19,6 +19,8 @@ pub enum Kind {
     ProgramNotFound,
     /// It exists and cannot be run (126).
     ProgramNotExecutable,
+    /// The user asked for the end of it (130).
+    Interrupted,
 }
 
 /// A failed step. `Display` is the step alone; the cause is `source()`.

@@ -150,6 +150,9 @@ pub(crate) struct LayerRecord {
     /// Of the EROFS image, when the layer is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) image: Option<ImageRecord>,
+    /// XXH3 (64 bits, hexadecimal) of this text without this field. Older records have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) check: Option<String>,
 }
 
 /// What an EROFS image was when it was written.
@@ -195,8 +198,19 @@ impl LayerRecord {
         Ok(record)
     }
 
+    /// Whether `json`, of which this was read, is what was written.
+    pub(crate) fn is_genuine(&self, json: &[u8]) -> bool {
+        self.check.is_none() || self.to_json() == json
+    }
+
+    /// With its check.
     pub(crate) fn to_json(&self) -> Vec<u8> {
-        serde_json::to_vec(self).unwrap_or_default()
+        let mut record = self.clone();
+        record.check = None;
+        let unchecked = serde_json::to_vec(&record).unwrap_or_default();
+        let check = twox_hash::XxHash3_64::oneshot(&unchecked);
+        record.check = Some(format!("{check:016x}"));
+        serde_json::to_vec(&record).unwrap_or_default()
     }
 }
 

@@ -25,6 +25,7 @@ mod format;
 mod layer;
 mod reference;
 pub mod registry;
+pub mod served;
 mod sniff;
 mod store;
 mod stream;
@@ -40,6 +41,7 @@ pub use config::{
     CONFIG_TYPE, Config, Descriptor, History, ImageConfig, LAYER_GZIP_TYPE, LAYER_TYPE,
     LAYER_ZSTD_TYPE, MANIFEST_TYPE, Manifest, RootFs,
 };
+pub use decompress::Plain;
 pub use digest::{Digest, Hasher};
 pub use error::{Error, Kind, Result};
 pub use layer::{FormChoice, Layer, LayerForm, PlaceInfo, UnionView};

@@ -7,7 +7,7 @@ use crate::decompress::Plain;
 use crate::error::{Context, Result};
 use crate::tar::starts_archive;
 
-/// Whether `file` is a tar archive, plain or compressed with gzip or zstd. Reads its beginning and
+/// Whether `file` is a tar archive, plain or compressed as [`Plain`] knows. Reads its beginning and
 /// goes back to it.
 ///
 /// # Errors

@@ -103,16 +103,16 @@ fn quick() -> ImportOptions {
 
 /// Three layers with one of everything that makes a union more than a tree.
 fn example() -> Vec<Vec<u8>> {
-    let (tars, _) = layers(7, 3);
+    let (tars, _) = layers(7, 3, false);
     tars
 }
 
 #[test]
 fn the_union_is_what_the_model_says() {
-    for seed in 0..40 {
+    for seed in 0..80 {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::new(directory.path());
-        let (tars, model) = layers(seed, 1 + usize::try_from(seed % 5).unwrap());
+        let (tars, model) = layers(seed, 1 + usize::try_from(seed % 5).unwrap(), seed % 2 == 0);
         let expected = Model::describe(&model);
         for (form, name) in [
             (None, "best"),

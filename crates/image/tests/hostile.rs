@@ -560,8 +560,11 @@ fn what_is_no_archive_is_said_so() {
             "{error}"
         );
     }
-    refused(b"\xfd7zXZ\0 and more".to_vec(), "compressed with xz");
-    refused(b"BZh91AY&SY".to_vec(), "compressed with bzip2");
+    refused(b"\xfd7zXZ\0 and more".to_vec(), "the xz stream is damaged");
+    refused(b"BZh91AY&SY".to_vec(), "the bzip2 stream is cut off");
+    let lz4 = Cursor::new(b"\x04\x22\x4d\x18 and more");
+    let error = insula_image::Plain::detect(Box::new(lz4)).unwrap_err();
+    assert!(error.chain().contains("compressed with lz4"));
     refused(Vec::new(), "empty");
     refused(
         Archive::default().raw(&header(b"f", b'?', 0, b"")).end(),

@@ -273,7 +273,16 @@ fn compressed_streams_are_recognised() {
     gzip.extend(rest.finish().unwrap());
     let mut zstd = zstd::encode_all(&tar[..600], 3).unwrap();
     zstd.extend(zstd::encode_all(&tar[600..], 3).unwrap());
-    for bytes in [tar.clone(), gzip, zstd] {
+    let mut bzip2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+    bzip2.write_all(&tar).unwrap();
+    let bzip2 = bzip2.finish().unwrap();
+    let mut forms = vec![tar.clone(), gzip, zstd, bzip2];
+    let plain = directory.path().join("a.tar");
+    std::fs::write(&plain, &tar).unwrap();
+    // Two streams, as parallel compressors write.
+    let xz = Command::new("xz").arg("--stdout").arg(&plain).output();
+    forms.extend(xz.ok().map(|output| output.stdout));
+    for bytes in forms {
         let imported = store.import(stream(bytes), &options("a")).unwrap();
         assert_eq!(imported.layers[0], Digest::of(&tar));
     }

@@ -52,7 +52,7 @@ fn remote(seed: u64, length: usize) -> (Digest, Descriptor, Vec<u8>) {
     (Digest::of(&tar), descriptor, bytes)
 }
 
-fn commit(transaction: Transaction, layers: &[AddedLayer], name: &str) {
+fn documents(layers: &[AddedLayer]) -> (Vec<u8>, Vec<u8>) {
     let config = ImageConfig {
         architecture: "amd64".to_owned(),
         os: "linux".to_owned(),
@@ -73,7 +73,11 @@ fn commit(transaction: Transaction, layers: &[AddedLayer], name: &str) {
             .collect(),
         other: Default::default(),
     };
-    let manifest = serde_json::to_vec(&manifest).unwrap();
+    (serde_json::to_vec(&manifest).unwrap(), config)
+}
+
+fn commit(transaction: Transaction, layers: &[AddedLayer], name: &str) {
+    let (manifest, config) = documents(layers);
     let names = [name.parse().unwrap()];
     transaction.commit(&manifest, &config, &names).unwrap();
 }
@@ -297,6 +301,154 @@ fn a_full_disk_leaves_the_store_as_it_was() {
     drop(transaction);
     assert_eq!(everything(&disk.path()), before);
     assert!(store.resolve("image:0").is_ok());
+}
+
+/// A file system in memory whose size can be set, unmounted at the end.
+struct Pages(tempfile::TempDir);
+
+impl Pages {
+    fn new() -> Option<Self> {
+        let directory = tempfile::tempdir().unwrap();
+        let mut mount = Command::new("mount");
+        mount
+            .args(["-t", "tmpfs", "-o", "size=64m", "tmpfs"])
+            .arg(directory.path());
+        if !mount.status().is_ok_and(|status| status.success()) {
+            eprintln!("skipped: cannot mount a file system in memory");
+            return None;
+        }
+        Some(Self(directory))
+    }
+
+    fn used(&self) -> u64 {
+        let found = insula_sys::rustix::fs::statvfs(self.0.path()).unwrap();
+        (found.f_blocks - found.f_bfree) * found.f_frsize
+    }
+
+    /// From now on so many bytes can be added.
+    fn leave(&self, bytes: u64) {
+        let size = format!("remount,size={}", self.used() + bytes);
+        let mut mount = Command::new("mount");
+        mount.args(["-o", &size]).arg(self.0.path());
+        assert!(mount.status().unwrap().success());
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+/// What a user sees of a store, and every file in it.
+fn contents(directory: &Path) -> (Vec<String>, BTreeSet<PathBuf>) {
+    let store = Store::new(directory);
+    let images = store.list().unwrap();
+    let names = images.into_iter().flat_map(|image| image.references);
+    (names.collect(), everything(directory))
+}
+
+/// Pulls like [`pull`], and says whether the disk was too small.
+fn try_pull(store: &Store, seed: u64) -> Result<(), insula_image::Error> {
+    let transaction = store.begin()?;
+    let mut layers = Vec::new();
+    for number in 0..3 {
+        let (diff_id, descriptor, bytes) = remote(seed + number, 60_000);
+        layers.push(
+            match transaction.claim_layer(&descriptor, Some(&diff_id))? {
+                Claim::Present(layer) => layer,
+                Claim::Missing(pending) => {
+                    let from = usize::try_from(pending.resume_from()).unwrap();
+                    let rest = Cursor::new(bytes[from..].to_vec());
+                    pending.receive(Box::new(rest), &|_| {})?
+                }
+            },
+        );
+    }
+    let (manifest, config) = documents(&layers);
+    let names = ["small:1".parse().unwrap()];
+    transaction.commit(&manifest, &config, &names).map(drop)
+}
+
+fn try_import(store: &Store) -> Result<(), insula_image::Error> {
+    let tar = Archive::default()
+        .file("noise", &noise(77, 90_000))
+        .file("more", &noise(78, 20_000))
+        .end();
+    let options = insula_image::ImportOptions {
+        tag: Some("small:2".parse().unwrap()),
+        ..insula_image::ImportOptions::default()
+    };
+    let source = insula_image::Source::Stream(Box::new(Cursor::new(tar)));
+    store.import(source, &options).map(drop)
+}
+
+/// The disk is full after each number of pages in turn: whatever write it hits, the store is as
+/// before, and with more room the same succeeds.
+#[test]
+fn a_disk_that_is_full_at_any_write_leaves_the_store_as_it_was() {
+    type Change = fn(&Store) -> Result<(), insula_image::Error>;
+    let changes: [(&str, Change); 2] = [
+        ("pull", |store| try_pull(store, 300)),
+        ("import", try_import),
+    ];
+    for (what, change) in changes {
+        let Some(disk) = Pages::new() else {
+            return;
+        };
+        let directory = disk.0.path();
+        let store = Store::new(directory);
+        pull(&store, 0);
+        let before = contents(directory);
+        let mut failures = 0;
+        for pages in 0.. {
+            disk.leave(pages * 4096);
+            let outcome = change(&store);
+            disk.leave(32 << 20);
+            if outcome.is_ok() {
+                break;
+            }
+            failures += 1;
+            let error = outcome.unwrap_err();
+            assert!(
+                error.is_storage_full(),
+                "{what}, {pages} pages: {}",
+                error.chain()
+            );
+            // A process that could not even clean up is cleaned up after by the next change.
+            store.prune(PruneScope::Leftovers, &nobody).unwrap();
+            assert_eq!(contents(directory), before, "{what}, {pages} pages");
+        }
+        assert!(failures > 20, "{what} failed only {failures} times");
+        assert_eq!(store.verify(&[], &|_| {}).unwrap().damages, []);
+    }
+}
+
+/// Who has filled the disk removes something: that must not need what is not there.
+#[test]
+fn images_are_removed_from_a_full_disk() {
+    for pages in 0..8 {
+        let Some(disk) = Pages::new() else {
+            return;
+        };
+        let directory = disk.0.path();
+        let store = Store::new(directory);
+        pull(&store, 0);
+        try_import(&store).unwrap();
+        disk.leave(pages * 4096);
+        store
+            .remove("small:2", false, &nobody)
+            .unwrap_or_else(|error| {
+                panic!("{pages} pages: {}", error.chain());
+            });
+        disk.leave(0);
+        store.prune(PruneScope::Unused, &nobody).unwrap();
+        assert_eq!(store.list().unwrap().len(), 0);
+        disk.leave(32 << 20);
+        check(directory);
+        pull(&store, 0);
+        check(directory);
+    }
 }
 
 /// An endless number of small files, made while they are read.

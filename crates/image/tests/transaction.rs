@@ -105,7 +105,7 @@ fn files(store: &Path) -> Vec<String> {
         for entry in std::fs::read_dir(directory).unwrap().flatten() {
             if entry.file_type().unwrap().is_dir() {
                 directories.push(entry.path());
-            } else if entry.file_name() != "lock" {
+            } else if entry.file_name() != "lock" && entry.file_name() != "spare" {
                 let name = entry.path();
                 found.push(name.strip_prefix(store).unwrap().display().to_string());
             }

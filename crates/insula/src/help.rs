@@ -13,9 +13,9 @@ const GROUPS: &[(&str, &[&str])] = &[
     (
         "Guests",
         &[
-            "run", "create", "start", "stop", "restart", "ps", "exec", "shell", "attach",
-            "console", "pause", "resume", "kill", "wait", "update", "rename", "cp", "diff",
-            "commit", "export", "rm", "oci",
+            "run", "create", "start", "stop", "restart", "ps", "logs", "events", "exec", "shell",
+            "attach", "console", "pause", "resume", "kill", "wait", "update", "rename", "cp",
+            "diff", "commit", "export", "rm", "oci",
         ],
     ),
     (

@@ -75,7 +75,7 @@ const DOCKER_FLAGS: &[(&[&str], &str)] = &[
     ),
     (
         &["--platform", "--arch"],
-        "images of other architectures are not built yet",
+        "insula pull --platform brings an image of another one; running it is not built yet",
     ),
     (
         &[
@@ -85,10 +85,6 @@ const DOCKER_FLAGS: &[(&[&str], &str)] = &[
             "--no-healthcheck",
         ],
         "a container lives as long as the command; supervision is not built yet",
-    ),
-    (
-        &["--pull"],
-        "registries are not built yet: insula image import --tag NAME FILE brings an image in",
     ),
     (
         &["--log-driver", "--log-opt", "--cidfile", "--detach-keys"],
@@ -102,8 +98,16 @@ const DOCKER_FLAGS: &[(&[&str], &str)] = &[
 
 const DOCKER_COMMANDS: &[(&[&str], &str)] = &[
     (
-        &["pull", "push", "login", "logout", "search"],
-        "registries are not built yet; to bring an image in: insula image import --tag NAME FILE",
+        &["search"],
+        "registries have no search in common; the tags of a name: insula pull --all-tags NAME",
+    ),
+    (
+        &["buildx", "builder", "bake"],
+        "here it is: insula image build",
+    ),
+    (
+        &["manifest"],
+        "here it is: insula image inspect NAME, and insula image referrers NAME",
     ),
     (&["load"], "here it is: insula image import FILE"),
     (

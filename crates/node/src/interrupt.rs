@@ -14,6 +14,8 @@ use insula_sys::rustix::process::{Signal, getpid, kill_process};
 /// Watches for signals until it is dropped.
 #[derive(Debug)]
 pub struct Watch {
+    /// Signals are as they were when it ends: let through.
+    releases: bool,
     stop: OwnedFd,
     thread: Option<JoinHandle<()>>,
 }
@@ -25,6 +27,18 @@ impl Watch {
     /// # Errors
     /// The system refuses descriptors or threads.
     pub fn start(end: impl Fn() + Send + 'static) -> std::io::Result<Self> {
+        Self::new(end, true)
+    }
+
+    /// As [`Watch::start`], for a process that holds all its signals back already, and goes on to.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_within(end: impl Fn() + Send + 'static) -> std::io::Result<Self> {
+        Self::new(end, false)
+    }
+
+    fn new(end: impl Fn() + Send + 'static, releases: bool) -> std::io::Result<Self> {
         let stop = eventfd(0, EventfdFlags::CLOEXEC)?;
         let heard = stop.try_clone()?;
         let signals = block_signals()?;
@@ -33,11 +47,14 @@ impl Watch {
             .spawn(move || watch(&signals, &heard, &end));
         match started {
             Ok(thread) => Ok(Self {
+                releases,
                 stop,
                 thread: Some(thread),
             }),
             Err(error) => {
-                unblock_signals();
+                if releases {
+                    unblock_signals();
+                }
                 Err(error)
             }
         }
@@ -51,7 +68,9 @@ impl Drop for Watch {
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
         }
-        unblock_signals();
+        if self.releases {
+            unblock_signals();
+        }
     }
 }
 

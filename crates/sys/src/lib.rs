@@ -13,6 +13,7 @@ mod call;
 pub mod descriptor;
 pub mod entry;
 pub mod erofs;
+pub mod fuse;
 pub mod interface;
 pub mod last_mile;
 pub mod lock;

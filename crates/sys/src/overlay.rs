@@ -6,11 +6,11 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount,
-    fsopen,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag,
+    fsconfig_set_string, fsmount, fsopen,
 };
 
-use crate::Result;
+use crate::{Result, user_namespace};
 
 /// A read-only mount of directories, from the uppermost to the lowest, that is attached nowhere.
 /// The kernel wants two or more.
@@ -18,8 +18,16 @@ use crate::Result;
 /// # Errors
 /// The kernel's.
 pub fn mount_read_only(lower: &[PathBuf], attributes: MountAttrFlags) -> Result<OwnedFd> {
-    let one_by_one = || {
+    let open = || {
         let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+        // Root of a user namespace may not read `trusted.*`.
+        if !user_namespace::is_initial() {
+            fsconfig_set_flag(&context, "userxattr")?;
+        }
+        Ok(context)
+    };
+    let one_by_one = || {
+        let context = open()?;
         for path in lower {
             fsconfig_set_string(&context, "lowerdir+", path)?;
         }
@@ -27,7 +35,7 @@ pub fn mount_read_only(lower: &[PathBuf], attributes: MountAttrFlags) -> Result<
     };
     let joined = || {
         // Before Linux 6.8.
-        let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+        let context = open()?;
         fsconfig_set_string(&context, "lowerdir", joined_layers(lower))?;
         fsconfig_create(&context).map(|()| context)
     };

@@ -11,6 +11,14 @@ use std::os::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, Signal, WaitOptions};
 
+/// Whether this process lives in the user namespace of the host, whose number never changes
+/// (`PROC_USER_INIT_INO` of the kernel).
+#[must_use]
+pub fn is_initial() -> bool {
+    const INITIAL: u64 = 0xEFFF_FFFD;
+    rustix::fs::stat("/proc/self/ns/user").is_ok_and(|found| found.st_ino == INITIAL)
+}
+
 /// A user namespace with these mappings, as lines of `/proc/PID/uid_map` and `gid_map`.
 ///
 /// # Errors

@@ -11,6 +11,7 @@ use insula_sys::rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, fsconfig_create, fsconfig_set_flag,
     fsconfig_set_string, fsmount, fsopen, move_mount,
 };
+use insula_sys::user_namespace::is_initial;
 
 use crate::error::{Context, Result};
 
@@ -20,6 +21,8 @@ pub enum Lower {
     Directory(PathBuf),
     /// The root of a mount that is attached nowhere.
     Mount(Rc<OwnedFd>),
+    /// A directory in the root of such a mount.
+    Inside(Rc<OwnedFd>, String),
 }
 
 /// The layers of an overlay file system.
@@ -43,8 +46,12 @@ pub struct Overlay {
 pub fn mount(overlay: &Overlay, place: &Path) -> Result<OwnedFd> {
     match mount_with(overlay, &[]) {
         Err(_) if overlay.lower.iter().any(Lower::is_mount) => {
-            let mut lower = overlay.lower.iter();
-            lower.try_for_each(|lower| lower.attach(place))?;
+            for (number, lower) in overlay.lower.iter().enumerate() {
+                let mut before = overlay.lower[..number].iter();
+                if !before.any(|before| lower.is_of_same_mount(before)) {
+                    lower.attach(place)?;
+                }
+            }
             mount_with(overlay, &[])
         }
         other => other,
@@ -79,8 +86,17 @@ pub fn mount_lower(lower: &[Lower], place: &Path) -> Result<OwnedFd> {
 /// # Errors
 /// As mounting an overlay.
 pub fn mount_changes(overlay: &Overlay) -> Result<OwnedFd> {
-    let off = |name| (name, "off");
-    mount_with(overlay, &["redirect_dir", "metacopy", "index"].map(off))
+    // `userxattr` is the same as this, and refuses the word `off`.
+    let redirect = match is_initial() {
+        true => "off",
+        false => "nofollow",
+    };
+    let options = [
+        ("redirect_dir", redirect),
+        ("metacopy", "off"),
+        ("index", "off"),
+    ];
+    mount_with(overlay, &options)
 }
 
 fn mount_with(overlay: &Overlay, options: &[(&str, &str)]) -> Result<OwnedFd> {
@@ -97,7 +113,14 @@ fn mount_with(overlay: &Overlay, options: &[(&str, &str)]) -> Result<OwnedFd> {
 
 impl Lower {
     fn is_mount(&self) -> bool {
-        matches!(self, Self::Mount(_))
+        matches!(self, Self::Mount(_) | Self::Inside(..))
+    }
+
+    fn is_of_same_mount(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Inside(one, _), Self::Inside(other, _)) => Rc::ptr_eq(one, other),
+            _ => false,
+        }
     }
 
     /// The host's `/proc` is still in reach, and leads to the mount wherever it is attached.
@@ -105,12 +128,15 @@ impl Lower {
         match self {
             Self::Directory(path) => path.clone(),
             Self::Mount(root) => PathBuf::from(format!("/proc/self/fd/{}", root.as_raw_fd())),
+            Self::Inside(root, directory) => {
+                PathBuf::from(format!("/proc/self/fd/{}/{directory}", root.as_raw_fd()))
+            }
         }
     }
 
     /// Several mounts may lie on top of each other: they are reached by their descriptors.
     fn attach(&self, place: &Path) -> Result<()> {
-        let Self::Mount(root) = self else {
+        let (Self::Mount(root) | Self::Inside(root, _)) = self else {
             return Ok(());
         };
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
@@ -148,6 +174,10 @@ fn create(
     for (key, value) in options {
         fsconfig_set_string(&context, *key, *value)
             .step(|| format!("overlay option {key}={value}"))?;
+    }
+    // Root of a user namespace may neither read nor write `trusted.*`.
+    if !is_initial() {
+        fsconfig_set_flag(&context, "userxattr").step(|| "overlay option userxattr")?;
     }
     if overlay.volatile {
         fsconfig_set_flag(&context, "volatile").step(|| "overlay option volatile")?;

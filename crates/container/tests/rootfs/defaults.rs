@@ -1,12 +1,17 @@
 //! What `runc spec` asks for, and what the whole root directory can be asked.
 
 use std::fs;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::Path;
+use std::rc::Rc;
 
 use insula_container::rootfs::{Lower, Overlay};
 use insula_sys::mount::{flag, mount};
 use insula_sys::process::{CLONE_NEWNS, unshare};
+use insula_sys::rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen,
+};
 use serde_json::json;
 
 use crate::Case;
@@ -26,6 +31,7 @@ pub(crate) const CASES: &[Case] = &[
     ("nothing_propagates_to_a_shared_host", shared_host),
     ("an_unknown_propagation_is_named", unknown_propagation),
     ("layers_become_the_root", overlay),
+    ("layers_of_one_mount_become_the_root", overlay_of_one_mount),
     ("the_root_can_be_moved_instead_of_pivoted", no_pivot),
     ("sysctls_are_written_or_refused", sysctls),
 ];
@@ -347,6 +353,40 @@ fn overlay() -> Outcome {
         mounts_on(bundle.root("").to_str().unwrap().trim_end_matches('/')).is_empty(),
         "leaked",
     )
+}
+
+fn overlay_of_one_mount() -> Outcome {
+    let context = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).unwrap();
+    fsconfig_create(&context).unwrap();
+    let flags = FsMountFlags::FSMOUNT_CLOEXEC;
+    let mount = Rc::new(fsmount(&context, flags, MountAttrFlags::empty()).unwrap());
+    let root = format!("/proc/self/fd/{}", mount.as_raw_fd());
+    for (layer, file) in [("0", "below"), ("1", "above")] {
+        let directory = Path::new(&root).join(layer).join("d");
+        fs::create_dir_all(&directory).unwrap();
+        fs::write(directory.join(file), layer).unwrap();
+    }
+    let mut bundle = Bundle::new();
+    for name in ["upper", "work"] {
+        fs::create_dir(bundle.path(name)).unwrap();
+    }
+    bundle.overlay = Some(Overlay {
+        lower: ["1", "0"]
+            .map(|name| Lower::Inside(Rc::clone(&mount), name.to_owned()))
+            .to_vec(),
+        upper: bundle.path("upper"),
+        work: bundle.path("work"),
+        volatile: true,
+    });
+    bundle.pass(|| {
+        let read = |name: &str| fs::read_to_string(name).unwrap_or_default();
+        let is_joined = read("/d/below") == "0" && read("/d/above") == "1";
+        ensure(is_joined, "the layers are not joined")?;
+        fs::remove_dir_all("/d").map_err(|error| format!("remove: {error}"))?;
+        fs::create_dir("/d").map_err(|error| format!("make again: {error}"))?;
+        let count = fs::read_dir("/d").unwrap().count();
+        ensure(count == 0, "the directory is not opaque")
+    })
 }
 
 fn no_pivot() -> Outcome {

@@ -103,7 +103,7 @@ impl Layer<'_> {
         if self.xattr_bytes(&inode) > 0 {
             record.extend_from_slice(&[0; XATTR_HEADER_BYTES]);
             record.extend_from_slice(self.xattrs.get(inode.xattrs));
-            record.extend_from_slice(&self.opaque_mark(&inode));
+            record.extend_from_slice(&self.overlay_marks(&inode));
         }
         match inode.body {
             Body::Directory { .. } => {

@@ -35,7 +35,7 @@ pub(super) struct Layer<'f> {
     pub(super) maps: Vec<ChunkMap>,
     pub(super) xattrs: XattrSets,
     /// The number of the prefix of overlayfs' attributes.
-    pub(super) opaque_prefix: u8,
+    pub(super) overlay_prefix: u8,
     /// The time that compact inodes have.
     pub(super) build_time: Timestamp,
 }
@@ -210,20 +210,32 @@ impl Layer<'_> {
 
     pub(super) fn xattr_bytes(&self, inode: &Inode) -> usize {
         let own = self.xattrs.get(inode.xattrs).len();
-        match own + self.opaque_mark(inode).len() {
+        match own + self.overlay_marks(inode).len() {
             0 => 0,
             bytes => XATTR_HEADER_BYTES + bytes,
         }
     }
 
-    /// Overlayfs' attribute of an opaque directory, or nothing.
-    pub(super) fn opaque_mark(&self, inode: &Inode) -> Vec<u8> {
-        let mut mark = Vec::new();
-        if let Body::Directory { opaque: true, .. } = inode.body {
-            // Cannot fail: name and value are short.
-            let _ = xattr::append(self.opaque_prefix, b"overlay.opaque", b"y", &mut mark);
+    /// Overlayfs' attributes of a directory: that it is opaque, and that it may have whiteouts.
+    ///
+    /// Overlayfs lists a directory that only one layer has as it is, whiteouts included, unless the
+    /// directory says that it was copied up from somewhere (`ovl_dir_is_real`, Linux 4.15 and later).
+    pub(super) fn overlay_marks(&self, inode: &Inode) -> Vec<u8> {
+        let mut marks = Vec::new();
+        if let Body::Directory {
+            opaque, whiteouts, ..
+        } = inode.body
+        {
+            let wanted: [(bool, &[u8], &[u8]); 2] = [
+                (opaque, b"overlay.opaque", b"y"),
+                (whiteouts, b"overlay.origin", b""),
+            ];
+            for (_, name, value) in wanted.iter().filter(|(is_wanted, ..)| *is_wanted) {
+                // Cannot fail: name and value are short.
+                let _ = xattr::append(self.overlay_prefix, name, value, &mut marks);
+            }
         }
-        mark
+        marks
     }
 
     pub(super) fn disk_inode(

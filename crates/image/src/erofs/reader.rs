@@ -58,6 +58,12 @@ pub struct FileSegment {
 }
 
 impl Inode {
+    /// Type and permissions, as stat(2) has them.
+    #[must_use]
+    pub fn mode(&self) -> u32 {
+        u32::from(self.kind.mode_bits()) | self.permissions
+    }
+
     /// Where an inline end or a chunk map begins.
     fn after(&self) -> u64 {
         self.xattrs.0 + u64::from(self.xattrs.1)
@@ -96,6 +102,11 @@ impl<S: ReadAt> Reader<S> {
             superblock,
             cache: Cache::new(),
         })
+    }
+
+    /// Where the bytes come from.
+    pub fn source(&self) -> &S {
+        &self.source
     }
 
     /// How many inodes the image says it has.

@@ -31,6 +31,8 @@ pub(super) enum Body {
         parent: u32,
         /// Nothing of the layers below shows through.
         opaque: bool,
+        /// There are or were whiteouts among its entries.
+        whiteouts: bool,
     },
     /// Contiguous blocks of the image.
     Blocks { first: u32 },
@@ -331,6 +333,7 @@ pub(super) fn directory_inode(parent: u32, modified: Timestamp) -> Inode {
         body: Body::Directory {
             parent,
             opaque: false,
+            whiteouts: false,
         },
         uid: 0,
         gid: 0,

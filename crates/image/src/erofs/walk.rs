@@ -69,42 +69,62 @@ impl<S: ReadAt> Reader<S> {
     /// # Errors
     /// Never for damage: what cannot be found then is [`Located::Metadata`].
     pub fn locate(&self, part: Range<u64>) -> Result<Vec<Located>> {
+        let found = self.locate_all(&[part]);
+        Ok(found.into_iter().map(|(located, _)| located).collect())
+    }
+
+    /// As [`Reader::locate`] for several parts, in order and apart from each other. Each place comes
+    /// once, with the first byte of the parts that is of it.
+    pub fn locate_all(&self, parts: &[Range<u64>]) -> Vec<(Located, u64)> {
         let mut found = Vec::new();
-        if part.start < BLOCK_BYTES {
-            found.push(Located::Metadata);
+        if let Some(first) = first_in(parts, &(0..BLOCK_BYTES)) {
+            found.push((Located::Metadata, first));
         }
         for entry in self.walk() {
-            let touched = entry.and_then(|entry| self.touched(entry, &part, &mut found));
+            let touched = entry.and_then(|entry| self.touched(entry, parts, &mut found));
             if touched.is_err() {
-                found.push(Located::Metadata);
+                let first = parts.first().map_or(0, |part| part.start);
+                found.push((Located::Metadata, first));
             }
         }
         found.sort_unstable();
-        found.dedup();
-        Ok(found)
+        found.dedup_by(|later, earlier| later.0 == earlier.0);
+        found
     }
 
-    fn touched(&self, entry: WalkEntry, part: &Range<u64>, found: &mut Vec<Located>) -> Result<()> {
-        let overlaps = |range: Range<u64>| range.start < part.end && part.start < range.end;
+    fn touched(
+        &self,
+        entry: WalkEntry,
+        parts: &[Range<u64>],
+        found: &mut Vec<(Located, u64)>,
+    ) -> Result<()> {
         let WalkEntry { path, inode } = entry;
-        if overlaps(inode.head(self.base())) {
-            found.push(Located::Attributes(path.clone()));
+        if let Some(first) = first_in(parts, &inode.head(self.base())) {
+            found.push((Located::Attributes(path.clone()), first));
         }
         let mut offset = 0;
         while let Some(segment) = self.segment(&inode, offset)? {
             let range = segment.image_offset.map(|at| at..at + segment.length);
-            if range.is_some_and(overlaps) {
-                found.push(if inode.kind == FileKind::File {
+            if let Some(first) = range.and_then(|range| first_in(parts, &range)) {
+                let located = if inode.kind == FileKind::File {
                     Located::Content(path)
                 } else {
                     Located::Attributes(path)
-                });
+                };
+                found.push((located, first));
                 break;
             }
             offset += segment.length;
         }
         Ok(())
     }
+}
+
+/// The first byte of `range` that is in one of `parts`, which are in order.
+fn first_in(parts: &[Range<u64>], range: &Range<u64>) -> Option<u64> {
+    let part = parts.get(parts.partition_point(|part| part.end <= range.start))?;
+    let first = part.start.max(range.start);
+    (first < range.end).then_some(first)
 }
 
 impl<S: ReadAt> Walk<'_, S> {

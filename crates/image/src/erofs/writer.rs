@@ -29,7 +29,7 @@ const TARGET_BYTES_MAX: usize = 4095;
 ///
 /// The image holds what the archive says, owners and devices included: making them needs no
 /// privilege here. The same archive gives the same image. Where `options.privileged` is not set,
-/// opaque directories carry overlayfs' mark for users, `user.overlay.opaque`.
+/// directories carry overlayfs' marks for users, such as `user.overlay.opaque`.
 ///
 /// # Errors
 /// The archive is malformed, hostile, over a limit or cut off, or the system refuses. Then the file
@@ -54,7 +54,7 @@ pub fn write_layer(archive: impl BufRead, file: &File, options: &UnpackOptions) 
         tree: writer.tree,
         maps: writer.maps,
         xattrs: writer.xattrs,
-        opaque_prefix: if options.privileged { 4 } else { 1 },
+        overlay_prefix: if options.privileged { 4 } else { 1 },
     };
     layer.finish(writer.written).step(|| "write the layer")
 }
@@ -181,7 +181,11 @@ impl<R: BufRead> LayerWriter<'_, R> {
             opaque = self.options.whiteouts == Whiteouts::Overlay && inode.is_whiteout();
         }
         let mut inode = directory_inode(parent, modified);
-        inode.body = Body::Directory { parent, opaque };
+        inode.body = Body::Directory {
+            parent,
+            opaque,
+            whiteouts: false,
+        };
         let made = self.tree.add_inode(inode, &mut self.budget)?;
         self.tree.set(parent, name.last(), made, &mut self.budget)?;
         Ok(made)
@@ -274,6 +278,10 @@ impl<R: BufRead> LayerWriter<'_, R> {
     fn node(&mut self, name: &CleanName, entry: &Entry, kind: FileKind) -> Result<()> {
         let parent = self.parent(name, entry.modified)?;
         let (major, minor) = entry.device;
+        if kind == FileKind::Character && entry.device == (0, 0) {
+            // The kernel takes it for one, wherever it comes from.
+            self.set_whiteouts(parent);
+        }
         check_length(name).step(|| format!("make device {major}:{minor}"))?;
         let made = Made {
             kind,
@@ -316,6 +324,7 @@ impl<R: BufRead> LayerWriter<'_, R> {
                     ..directory_inode(parent, modified)
                 };
                 let inode = self.tree.add_inode(inode, &mut self.budget)?;
+                self.set_whiteouts(parent);
                 self.tree.set(parent, hidden, inode, &mut self.budget)
             }
         }
@@ -325,6 +334,13 @@ impl<R: BufRead> LayerWriter<'_, R> {
     fn set_opaque(&mut self, inode: u32) {
         if let Body::Directory { opaque, .. } = &mut self.tree.inode_mut(inode).body {
             *opaque = true;
+        }
+    }
+
+    /// Keeps the whiteouts of a directory out of its listing.
+    fn set_whiteouts(&mut self, inode: u32) {
+        if let Body::Directory { whiteouts, .. } = &mut self.tree.inode_mut(inode).body {
+            *whiteouts = true;
         }
     }
 }

@@ -9,9 +9,12 @@ use std::path::Path;
 
 use insula_sys::Errno;
 use insula_sys::erofs::{mount_source, mount_through_loop};
+use insula_sys::fuse::DEVICE;
 use insula_sys::rustix::fs::{Mode, OFlags, open};
+use insula_sys::user_namespace::is_initial;
 
 use crate::erofs::write_layer;
+use crate::served::mount_empty;
 use crate::unpack::UnpackOptions;
 
 /// The form of new layers, and why.
@@ -21,6 +24,8 @@ pub enum FormChoice {
     ErofsFile,
     /// EROFS, mounted through a loop device.
     ErofsLoop,
+    /// EROFS, served by this program through FUSE: the kernel does not mount it for this user.
+    ErofsFuse,
     /// Unpacked directories: EROFS cannot be mounted, for this reason.
     Directory(&'static str),
 }
@@ -30,7 +35,7 @@ impl FormChoice {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Self::ErofsFile | Self::ErofsLoop => "erofs",
+            Self::ErofsFile | Self::ErofsLoop | Self::ErofsFuse => "erofs",
             Self::Directory(_) => "directory",
         }
     }
@@ -41,6 +46,7 @@ impl FormChoice {
         match self {
             Self::ErofsFile => "mounted from the file itself",
             Self::ErofsLoop => "mounted through a loop device",
+            Self::ErofsFuse => "served through FUSE, for this user may not mount EROFS",
             Self::Directory(reason) => reason,
         }
     }
@@ -54,14 +60,27 @@ pub(crate) fn choose(store: &Path) -> FormChoice {
     let path = format!("/proc/self/fd/{}", image.as_raw_fd());
     match mount_source(Path::new(&path)) {
         Ok(_mount) => FormChoice::ErofsFile,
+        Err(Errno::PERM) => choose_served(),
+        Err(Errno::NODEV) if !is_initial() => choose_served(),
         Err(Errno::NODEV) => FormChoice::Directory("this kernel has no EROFS"),
-        Err(Errno::PERM) => FormChoice::Directory("this user may not mount"),
         Err(Errno::NOSYS) => FormChoice::Directory("this kernel has no fsopen(2) (Linux 5.2)"),
         // Not a block device: Linux before 6.12, or a file system whose files cannot be mounted.
         Err(_) => match mount_through_loop(Path::new(&path)) {
             Ok(_mount) => FormChoice::ErofsLoop,
             Err(_) => FormChoice::Directory("EROFS needs Linux 6.12, or loop devices"),
         },
+    }
+}
+
+/// For root of a user namespace. Root of the host reads faster from directories than through FUSE.
+fn choose_served() -> FormChoice {
+    match mount_empty(Path::new(DEVICE)) {
+        Ok(_mount) => FormChoice::ErofsFuse,
+        Err(Errno::PERM) => FormChoice::Directory("this user may not mount"),
+        Err(Errno::NOENT | Errno::NODEV | Errno::NXIO) => {
+            FormChoice::Directory("this user may not mount EROFS, and there is no FUSE")
+        }
+        Err(_) => FormChoice::Directory("this user may not mount EROFS, nor use /dev/fuse"),
     }
 }
 

@@ -90,7 +90,7 @@ pub(crate) fn transfer<T>(
     let (mut pieces, archive) =
         stream::spawn_busy("inflate layer", limits.archive_bytes, move |output| {
             let mut plain =
-                Plain::detect(Box::new(compressed)).map_err(|error| inflate_blame.take(error))?;
+                Plain::of_layer(Box::new(compressed)).map_err(|error| inflate_blame.take(error))?;
             output.copy(&mut plain, ratio)
         })?;
     let made = destination(&mut Watched {

@@ -37,22 +37,22 @@ const ELSEWHERE: [&str; 2] = [
 
 /// What a registry serves under a tag or digest.
 #[derive(Debug, Clone)]
-pub(crate) enum Document {
+pub enum Document {
     Image(Manifest),
     Index(Index),
 }
 
 /// A list of images for several platforms (image-spec, image-index.md).
 #[derive(Debug, Clone, Deserialize)]
-pub(crate) struct Index {
-    pub(crate) manifests: Vec<IndexEntry>,
+pub struct Index {
+    pub manifests: Vec<IndexEntry>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
-pub(crate) struct IndexEntry {
+pub struct IndexEntry {
     #[serde(flatten)]
-    pub(crate) descriptor: Descriptor,
-    pub(crate) platform: Option<Platform>,
+    pub descriptor: Descriptor,
+    pub platform: Option<Platform>,
 }
 
 /// The media type of a document: its own word, or else the header's.
@@ -67,8 +67,7 @@ pub(crate) fn media_type(json: &[u8], header: Option<&str>) -> Result<String> {
         manifests: Option<Value>,
         fs_layers: Option<Value>,
     }
-    let shape: Shape = serde_json::from_slice(json)
-        .map_err(|error| Error::invalid(format!("the manifest is malformed: {error}")))?;
+    let shape: Shape = serde_json::from_slice(json).map_err(|error| malformed(&error))?;
     if shape.schema_version == Some(1) || shape.fs_layers.is_some() {
         return Err(unsupported(
             "application/vnd.docker.distribution.manifest.v1+json",
@@ -86,7 +85,8 @@ pub(crate) fn media_type(json: &[u8], header: Option<&str>) -> Result<String> {
     let said = match (shape.media_type.as_deref(), header.filter(known)) {
         (Some(own), Some(header)) if own != header => {
             return Err(Error::invalid(format!(
-                "the manifest calls itself {own}, the registry calls it {header}"
+                "the manifest calls itself {}, the registry calls it {header}",
+                printable(own)
             )));
         }
         (Some(own), _) => own.to_owned(),
@@ -107,21 +107,30 @@ pub(crate) fn media_type(json: &[u8], header: Option<&str>) -> Result<String> {
 
 /// Reads a document of a known media type.
 pub(crate) fn parse(json: &[u8], media_type: &str) -> Result<Document> {
-    let malformed =
-        |error: serde_json::Error| Error::invalid(format!("the manifest is malformed: {error}"));
     match media_type {
         OCI_INDEX | DOCKER_LIST => serde_json::from_slice(json)
             .map(Document::Index)
-            .map_err(malformed),
+            .map_err(|error| malformed(&error)),
         OCI_MANIFEST | DOCKER_MANIFEST => serde_json::from_slice(json)
             .map(Document::Image)
-            .map_err(malformed),
+            .map_err(|error| malformed(&error)),
         other => Err(unsupported(other, "not an image")),
     }
 }
 
+/// Reads what a registry serves under a tag or digest; `header` is its `Content-Type`.
+///
+/// # Errors
+/// It is malformed, contradicts itself or the header, or is neither an image nor an index.
+pub fn read_document(json: &[u8], header: Option<&str>) -> Result<Document> {
+    parse(json, &media_type(json, header)?)
+}
+
 /// Refuses what cannot become the root of a container.
-pub(crate) fn check_runnable(manifest: &Manifest) -> Result<()> {
+///
+/// # Errors
+/// It is an artifact, or has layers of another kind; which is said.
+pub fn check_runnable(manifest: &Manifest) -> Result<()> {
     let config = &*manifest.config.media_type;
     if !matches!(config, OCI_CONFIG | DOCKER_CONFIG) {
         let kind = match manifest.other.get("artifactType").and_then(Value::as_str) {
@@ -151,18 +160,27 @@ pub(crate) fn check_runnable(manifest: &Manifest) -> Result<()> {
 }
 
 fn unsupported(media_type: &str, what: &str) -> Error {
-    // The type is a registry's word: it may hold anything.
-    let shown: String = media_type
-        .chars()
-        .filter(|character| !character.is_control())
-        .take(200)
-        .collect();
+    let shown = printable(media_type);
     Error::invalid(format!("media type {shown} is not supported: {what}"))
 }
 
+fn malformed(error: &serde_json::Error) -> Error {
+    let reason = printable(&error.to_string());
+    Error::invalid(format!("the manifest is malformed: {reason}"))
+}
+
+/// A registry's words may hold anything, and must not steer a terminal.
+fn printable(text: &str) -> String {
+    let characters = text.chars().filter(|character| !character.is_control());
+    characters.take(200).collect()
+}
+
 impl Index {
-    /// The image for `wanted`, or what there is instead.
-    pub(crate) fn choose(&self, wanted: &Platform) -> Result<&Descriptor> {
+    /// The image for `wanted`.
+    ///
+    /// # Errors
+    /// There is none; the hint says what there is.
+    pub fn choose(&self, wanted: &Platform) -> Result<&Descriptor> {
         let ranked = self.manifests.iter().filter_map(|entry| {
             let rank = match &entry.platform {
                 Some(platform) => wanted.rank(platform)?,
@@ -186,7 +204,8 @@ impl Index {
     }
 
     /// What there is, each platform once.
-    pub(crate) fn platforms(&self) -> Vec<String> {
+    #[must_use]
+    pub fn platforms(&self) -> Vec<String> {
         let mut platforms: Vec<String> = Vec::new();
         for platform in self
             .manifests

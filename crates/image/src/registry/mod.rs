@@ -37,6 +37,7 @@ pub use client::{Client, ClientOptions};
 pub use configuration::Configuration;
 pub use credentials::{Credential, Credentials, Keeper};
 pub use listing::{Referrers, referrers, tags};
+pub use manifest::{Document, Index, IndexEntry, check_runnable, read_document};
 pub use platform::Platform;
 pub use progress::{BlobState, Event, Progress, Silent};
 pub use pull::{PARALLEL_DEFAULT, PullOptions, Pulled, pull};

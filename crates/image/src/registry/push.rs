@@ -59,7 +59,15 @@ pub fn push(
 ) -> Result<Pushed> {
     // Held to the end: what is pushed must not be removed meanwhile.
     let kept = store.lock_shared()?;
-    let digest = store.resolve(image)?.manifest;
+    let found = store.resolve(image)?;
+    let digest = found.manifest;
+    if store.is_from_index(&digest)? {
+        progress.hear(&Event::Warning(&format!(
+            "`{image}` came from an index of several platforms: its image for {}/{} is pushed, the \
+             others are not here",
+            found.config.os, found.config.architecture
+        )));
+    }
     let json = store.read_blob(&digest)?;
     let kind = media_type(&json, None)?;
     let manifest = store.manifest(&digest)?;

@@ -14,13 +14,13 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use insula_sys::rustix::fs::{FlockOperation, flock};
+use insula_sys::rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 
 use super::staging::Keep;
 use super::transaction::{AddedLayer, Shared, Transaction, wrong_diff_id};
 use super::{Store, make_directory};
 use crate::config::{Descriptor, LAYER_GZIP_TYPE, LAYER_TYPE, LAYER_ZSTD_TYPE};
-use crate::decompress::Compression;
+use crate::decompress::{Compression, Plain};
 use crate::digest::Digest;
 use crate::error::{Context, Kind, Result};
 use crate::format::{FormName, LAYER_VERSION, LayerRecord};
@@ -118,7 +118,8 @@ impl Shared {
         let lock = self.store.lock_shared()?;
         self.staging.keep(Keep::Archive(layer.digest), &lock)?;
         let blob = File::open(self.store.blob_path(&layer.digest)).ok();
-        let blob = blob.filter(|blob| {
+        let is_damaged = self.store.is_damaged(Keep::Archive(layer.digest));
+        let blob = blob.filter(|_| !is_damaged).filter(|blob| {
             let length = blob.metadata().map(|metadata| metadata.len());
             length.is_ok_and(|length| length == layer.size)
         });
@@ -162,6 +163,12 @@ impl Shared {
             let copy = move |output: &mut PieceWriter| io::copy(&mut { stream }, output).map(drop);
             return self.take_archive(copy, diff_id);
         }
+        if !compression.is_of_layers() {
+            let ratio = limits.expansion_ratio;
+            let mut plain = Plain::new(compression, stream)?;
+            let copy = move |output: &mut PieceWriter| output.copy(&mut plain, ratio);
+            return self.take_archive(copy, diff_id);
+        }
         let (path, spool) = self.spool()?;
         let place = self.place()?;
         let incoming = Incoming {
@@ -176,7 +183,7 @@ impl Shared {
         let media_type = match compression {
             Compression::Gzip => LAYER_GZIP_TYPE,
             Compression::Zstd => LAYER_ZSTD_TYPE,
-            Compression::None => LAYER_TYPE,
+            Compression::None | Compression::Xz | Compression::Bzip2 => LAYER_TYPE,
         };
         check_diff_id(received.archive.digest, diff_id)?;
         self.publish(&path, &place, media_type, &received)
@@ -354,6 +361,7 @@ fn write_record(place: &Path, received: &Received<Applied>) -> Result<()> {
         archive_bytes: received.archive.bytes,
         skipped: received.made.unpacked.skipped,
         image: received.made.image.clone(),
+        check: None,
     };
     let path = place.join(parts::RECORD);
     std::fs::write(&path, record.to_json()).step(|| format!("write {}", path.display()))
@@ -420,8 +428,11 @@ fn leads_to(path: &Path, file: &File) -> bool {
 }
 
 impl Store {
-    /// What is known of a layer that is in its place; `None` when it is not.
+    /// What is known of a layer that is in its place; `None` when it is not, or is damaged.
     pub(super) fn unpacked(&self, diff_id: &Digest) -> Option<Unpacked> {
+        if self.is_damaged(Keep::Layer(*diff_id)) {
+            return None;
+        }
         let place = self.layer_path(diff_id);
         let Ok(json) = std::fs::read(place.join(parts::RECORD)) else {
             // Version 1 of the store kept no record.
@@ -463,17 +474,31 @@ impl Store {
     fn put_layer(&self, from: &Path, diff_id: &Digest) -> Result<()> {
         let place = self.layer_path(diff_id);
         make_directory(place.parent().unwrap_or(&place))?;
-        match std::fs::rename(from, &place) {
+        // Noted by a check, or without its record or its image.
+        let is_damaged = self.unpacked(diff_id).is_none();
+        let moved = match std::fs::rename(from, &place) {
+            // The damaged one goes with the directory in which the new one was made.
+            Err(_) if is_damaged && place.is_dir() => {
+                renameat_with(CWD, from, CWD, &place, RenameFlags::EXCHANGE).map_err(Into::into)
+            }
             // The same content came on another way: one copy serves both.
             Err(_) if place.is_dir() => Ok(()),
-            other => other.step(|| format!("move the layer to {}", place.display())),
+            other => other,
+        };
+        moved.step(|| format!("move the layer to {}", place.display()))?;
+        if is_damaged {
+            self.forget_damage(Keep::Layer(*diff_id));
         }
+        Ok(())
     }
 
     /// Moves a finished blob into its place. The caller holds a lock and keeps the blob.
     fn put_blob(&self, from: &Path, digest: &Digest) -> Result<()> {
         let place = self.blob_path(digest);
         make_directory(place.parent().unwrap_or(&place))?;
-        std::fs::rename(from, &place).step(|| format!("move the archive to {}", place.display()))
+        std::fs::rename(from, &place)
+            .step(|| format!("move the archive to {}", place.display()))?;
+        self.forget_damage(Keep::Archive(*digest));
+        Ok(())
     }
 }

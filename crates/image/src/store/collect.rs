@@ -96,6 +96,7 @@ impl Store {
         for abandoned in &stagings.abandoned {
             self.rescue(&abandoned.keeps(), &needed.blobs);
         }
+        self.forget_removed(&needed.layers, &needed.blobs);
         let mut orphans = self.orphans("layers/sha256", &needed.layers);
         orphans.extend(self.orphans("blobs/sha256", &needed.blobs));
         for orphan in &orphans {

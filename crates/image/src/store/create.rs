@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use super::Store;
+use super::staging::Keep;
 use super::transaction::{AddedLayer, Transaction};
 use crate::build_cache::{BuildCache, CachedLayer};
 use crate::digest::Digest;
@@ -74,7 +75,8 @@ impl Store {
     #[must_use]
     pub fn holds(&self, layer: &CachedLayer) -> bool {
         let blob = self.blob_path(&layer.descriptor.digest).metadata();
-        let is_whole = blob.is_ok_and(|blob| blob.len() == layer.descriptor.size);
+        let is_whole = blob.is_ok_and(|blob| blob.len() == layer.descriptor.size)
+            && !self.is_damaged(Keep::Archive(layer.descriptor.digest));
         is_whole && self.unpacked(&layer.diff_id).is_some()
     }
 

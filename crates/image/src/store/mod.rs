@@ -6,7 +6,9 @@
 //!    lock                       flock: exclusive to remove, shared to keep anything from going
 //!    blobs/sha256/<digest>      manifests, configurations and the layers' archives, as they came
 //!    layers/sha256/<diff id>/   the layers, ready to be mounted, with a record (format.rs)
+//!    damaged/                   notes of what `image verify` found damaged (damage.rs)
 //!    partial/sha256/<digest>    beginnings of archives, locked by who brings the rest (claim.rs)
+//!    spare                      room that removing may take when there is no other (spare.rs)
 //!    builds/                    what steps of builds made before (build_cache/)
 //!    staging/<id>/              what is being made or deleted; `owner` is locked by who does it
 //! ```
@@ -21,11 +23,14 @@
 mod claim;
 mod collect;
 mod create;
+mod damage;
 mod import;
 mod mount;
 mod release;
 mod remove;
+mod spare;
 mod staging;
+mod trace;
 mod transaction;
 mod usage;
 mod verify;
@@ -139,6 +144,13 @@ impl Store {
                 format!("manifest {digest} is damaged: {error}"),
             )
         })
+    }
+
+    /// Whether an image was chosen from an index, and is known by the index's digest too.
+    pub(crate) fn is_from_index(&self, manifest: &Digest) -> Result<bool> {
+        let catalog = self.catalog()?;
+        let image = catalog.images.get(manifest);
+        Ok(image.is_some_and(|image| !image.digests.is_empty()))
     }
 
     /// All images, the newest first.
@@ -326,7 +338,8 @@ fn not_found(catalog: &Catalog, name: &str) -> Error {
     match same_name {
         Some(known) => error.hint(format!("there is `{known}`; `insula images` lists all")),
         None => error.hint(format!(
-            "`insula images` lists what is here; import one: insula image import --tag {name} FILE"
+            "`insula images` lists what is here; bring one: insula pull {name}, or insula image \
+             import --tag {name} FILE"
         )),
     }
 }

@@ -16,7 +16,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use insula_sys::erofs::mount_image;
 use insula_sys::overlay::mount_read_only;
 use insula_sys::rustix::fs::{CWD, FlockOperation, flock};
 use insula_sys::rustix::mount::{
@@ -27,7 +26,7 @@ use super::{Image, Store, make_directory};
 use crate::digest::Digest;
 use crate::error::{Context, Error, Kind, Result};
 use crate::format::MountRecord;
-use crate::layer::LayerForm;
+use crate::served::{LayerRoot, mount_layers_of};
 
 /// A mounted image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -283,14 +282,25 @@ fn boot() -> String {
 
 fn mount_union(image: &Image, union: &Union) -> Result<()> {
     let mut lower = vec![union.place.join("empty")];
-    for (number, layer) in image.layers.iter().enumerate() {
-        match &layer.form {
-            LayerForm::Directory(path) => lower.push(path.clone()),
-            LayerForm::Erofs(path) => {
-                let place = union.place.join("layers").join(number.to_string());
+    let mut places = Vec::new();
+    for (number, root) in mount_layers_of(&image.layers)?.into_iter().enumerate() {
+        let place = union.place.join("layers").join(number.to_string());
+        match root {
+            LayerRoot::Directory(path) => lower.push(path),
+            LayerRoot::Mount(mount) => {
                 make_directory(&place)?;
-                attach(&mount_erofs(path)?, &place)?;
-                lower.push(place);
+                attach(&mount, &place)?;
+                lower.push(place.clone());
+                places.push(place);
+            }
+            LayerRoot::Inside(mount, directory) => {
+                // One mount for all of them, at the place of the first.
+                if places.is_empty() {
+                    make_directory(&place)?;
+                    attach(&mount, &place)?;
+                    places.push(place);
+                }
+                lower.push(places[0].join(directory));
             }
         }
     }
@@ -299,7 +309,7 @@ fn mount_union(image: &Image, union: &Union) -> Result<()> {
     let joined = mount_read_only(&lower, attributes).step(|| "join the layers")?;
     attach(&joined, &union.directory)?;
     // The union has taken what it needs: one mount is left to be removed.
-    for path in lower.iter().filter(|path| path.starts_with(&union.place)) {
+    for path in &places {
         let _ = unmount(path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW);
     }
     Ok(())
@@ -309,8 +319,4 @@ fn attach(mount: &OwnedFd, place: &Path) -> Result<()> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
     move_mount(mount.as_fd(), "", CWD, place, flags)
         .step(|| format!("mount on {}", place.display()))
-}
-
-fn mount_erofs(path: &Path) -> Result<OwnedFd> {
-    mount_image(path).step(|| format!("mount layer {}", path.display()))
 }

@@ -89,11 +89,12 @@ impl Store {
             removed.freed_bytes = size_bytes;
         }
         removed.untagged = untagged;
-        self.set_catalog(&catalog)?;
-        let staging = self.stage(&exclusive)?;
-        let leftovers = self.leftovers(&exclusive, &staging, Partials::Old)?;
+        self.with_spare(|| self.set_catalog(&catalog))?;
+        let staging = self.with_spare(|| self.stage(&exclusive))?;
+        let leftovers = self.with_spare(|| self.leftovers(&exclusive, &staging, Partials::Old))?;
         drop(exclusive);
         drop((leftovers, staging));
+        self.restore_spare();
         Ok(removed)
     }
 
@@ -142,7 +143,7 @@ impl Store {
                 catalog.references.retain(|_, to| *to != manifest);
             }
             if !pruned.deleted.is_empty() {
-                self.set_catalog(&catalog)?;
+                self.with_spare(|| self.set_catalog(&catalog))?;
             }
         }
         match scope {
@@ -150,14 +151,15 @@ impl Store {
             PruneScope::Unnamed => pruned.cached_steps = self.build_cache().prune(AGE_MAX),
             PruneScope::Unused => pruned.cached_steps = self.build_cache().prune(Duration::ZERO),
         }
-        let staging = self.stage(&exclusive)?;
-        let leftovers = self.leftovers(&exclusive, &staging, Partials::All)?;
+        let staging = self.with_spare(|| self.stage(&exclusive))?;
+        let leftovers = self.with_spare(|| self.leftovers(&exclusive, &staging, Partials::All))?;
         pruned.leftovers = leftovers.staged.len() + leftovers.partials;
         if pruned.deleted.is_empty() && pruned.cached_steps == 0 {
             pruned.leftovers += leftovers.orphans;
         }
         drop(exclusive);
         drop((leftovers, staging));
+        self.restore_spare();
         Ok(pruned)
     }
 }

@@ -44,7 +44,7 @@ pub(super) enum Keep {
 }
 
 impl Keep {
-    fn file_name(self) -> String {
+    pub(super) fn file_name(self) -> String {
         match self {
             Self::Document(digest) => format!("document-{}", digest.hex()),
             Self::Archive(digest) => format!("archive-{}", digest.hex()),
@@ -52,7 +52,7 @@ impl Keep {
         }
     }
 
-    fn parse(name: &str) -> Option<Self> {
+    pub(super) fn parse(name: &str) -> Option<Self> {
         let (what, hex) = name.split_once('-')?;
         let digest = Digest::from_hex(hex)?;
         match what {

@@ -122,6 +122,7 @@ impl Store {
         let exclusive = self.lock_exclusive()?;
         let staging = self.stage(&exclusive)?;
         let leftovers = self.leftovers(&exclusive, &staging, Partials::Old)?;
+        self.keep_spare(&exclusive);
         drop(exclusive);
         drop(leftovers);
         let choice = options.form.unwrap_or_else(|| self.form_choice());
@@ -129,7 +130,9 @@ impl Store {
             store: self.clone(),
             staging,
             form: match choice {
-                FormChoice::ErofsFile | FormChoice::ErofsLoop => FormName::Erofs,
+                FormChoice::ErofsFile | FormChoice::ErofsLoop | FormChoice::ErofsFuse => {
+                    FormName::Erofs
+                }
                 FormChoice::Directory(_) => FormName::Directory,
             },
             options,
@@ -145,8 +148,9 @@ impl Store {
 }
 
 impl Transaction {
-    /// Adds a layer from an archive, plain, gzip or zstd, of which nothing is known beforehand. A
-    /// plain one is kept compressed with zstd, the others as they are.
+    /// Adds a layer from an archive, of which nothing is known beforehand. One compressed with gzip
+    /// or zstd is kept as it is; a plain one, or one of xz or bzip2, which layers cannot be, is kept
+    /// compressed with zstd.
     ///
     /// # Errors
     /// The archive is malformed, hostile or over a limit, or the system refuses.

@@ -1,18 +1,21 @@
 //! Everything that images are made of is read again and compared with what it was.
 //!
 //! Documents and archives have their digests as names; of an EROFS layer every MiB has a checksum
-//! in its record, so that a wrong byte can be traced to the file it belongs to. A layer that is an
-//! unpacked directory has none: its archive is checked, and that it is there.
+//! in its record, from which `trace.rs` finds the file that a wrong byte belongs to. A layer that
+//! is an unpacked directory has none: its archive is checked, and that it is there.
 //!
-//! Start reading at [`Store::verify`].
+//! What is found is noted (`damage.rs`) for who brings the image again. Start reading at
+//! [`Store::verify`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
 
+use super::staging::Keep;
+use super::trace::{Suspect, Traced};
 use super::{Store, references_of};
 use crate::digest::{Digest, Hasher};
-use crate::erofs::{self, Located, PIECE_BYTES, Reader};
+use crate::erofs::{self, Located, PIECE_BYTES};
 use crate::error::{Context, Error, Result};
 use crate::format::{Catalog, CatalogImage, FormName, ImageRecord, LayerRecord};
 use crate::layer::{LayerForm, parts};
@@ -102,7 +105,14 @@ impl DamagedPart {
 #[derive(Default)]
 struct Parts {
     blobs: BTreeMap<Digest, (DamagedPart, Vec<String>)>,
-    layers: BTreeMap<Digest, Vec<String>>,
+    layers: BTreeMap<Digest, LayerUse>,
+}
+
+/// Who has a layer, and the archives that it can be made of.
+#[derive(Default)]
+struct LayerUse {
+    images: Vec<String>,
+    archives: BTreeSet<Digest>,
 }
 
 impl Parts {
@@ -127,10 +137,11 @@ impl Parts {
             blob(DamagedPart::Document(*document));
         }
         for layer in &image.layers {
-            let images = self.layers.entry(layer.diff_id).or_default();
-            if images.last().is_none_or(|last| last != label) {
-                images.push(label.to_owned());
+            let used = self.layers.entry(layer.diff_id).or_default();
+            if used.images.last().is_none_or(|last| last != label) {
+                used.images.push(label.to_owned());
             }
+            used.archives.extend(layer.blob);
         }
     }
 }
@@ -163,12 +174,13 @@ impl Store {
             },
             progress,
             buffer: vec![0; READ_BYTES],
+            damaged: BTreeSet::new(),
         };
         for (part, images) in parts.blobs.into_values() {
             checking.blob(part, images);
         }
-        for (diff_id, images) in parts.layers {
-            checking.layer(diff_id, images);
+        for (diff_id, used) in &parts.layers {
+            checking.layer(*diff_id, used);
         }
         let mut verified = checking.verified;
         self.forgive_removed(&mut verified)?;
@@ -202,6 +214,8 @@ struct Checking<'a> {
     verified: Verified,
     progress: &'a dyn Fn(u64),
     buffer: Vec<u8>,
+    /// Blobs of which nothing can be made.
+    damaged: BTreeSet<Digest>,
 }
 
 impl Checking<'_> {
@@ -221,10 +235,19 @@ impl Checking<'_> {
     fn blob(&mut self, part: DamagedPart, images: Vec<String>) {
         self.verified.parts += 1;
         let wanted = *part.digest();
+        let is_archive = matches!(part, DamagedPart::Archive(_));
         match self.digest_of(&wanted) {
-            Ok(found) if found == wanted => {}
+            Ok(found) if found == wanted => {
+                self.store.forget_damage(Keep::Archive(wanted));
+                return;
+            }
             Ok(found) => self.damage(&images, part, format!("its content has the digest {found}")),
             Err(error) => self.damage(&images, part, error.chain()),
+        }
+        // Documents are small: they are brought each time.
+        if is_archive {
+            self.damaged.insert(wanted);
+            self.store.note_damage(Keep::Archive(wanted));
         }
     }
 
@@ -241,8 +264,19 @@ impl Checking<'_> {
         }
     }
 
-    fn layer(&mut self, diff_id: Digest, images: Vec<String>) {
+    fn layer(&mut self, diff_id: Digest, used: &LayerUse) {
         self.verified.parts += 1;
+        let before = self.verified.damages.len();
+        if let Err(error) = self.layer_form(diff_id, used) {
+            self.damage(&used.images, DamagedPart::Layer(diff_id), error.chain());
+        }
+        match self.verified.damages.len() == before {
+            true => self.store.forget_damage(Keep::Layer(diff_id)),
+            false => self.store.note_damage(Keep::Layer(diff_id)),
+        }
+    }
+
+    fn layer_form(&mut self, diff_id: Digest, used: &LayerUse) -> Result<()> {
         let place = self.store.layer_path(&diff_id);
         let json = std::fs::read(place.join(parts::RECORD));
         let form = self.store.layer(&diff_id).form;
@@ -250,35 +284,31 @@ impl Checking<'_> {
             // Version 1 of the store kept no record.
             if path.is_dir() {
                 self.verified.unchecked += 1;
-                return;
+                return Ok(());
             }
         }
-        let record = json
-            .step(|| "read layer.json")
-            .and_then(|json| LayerRecord::parse(&json));
-        let checked = match (record, form) {
-            (Err(error), _) => Err(error),
-            (Ok(record), LayerForm::Erofs(path)) => match (record.form, record.image) {
-                (FormName::Erofs, Some(image)) => self.image(diff_id, &images, &path, &image),
-                _ => Err(Error::invalid("layer.json is of another layer")),
-            },
-            (Ok(_), LayerForm::Directory(path)) => match path.is_dir() {
-                true => {
-                    self.verified.unchecked += 1;
-                    Ok(())
-                }
-                false => Err(Error::invalid("the layer is not there")),
-            },
-        };
-        if let Err(error) = checked {
-            self.damage(&images, DamagedPart::Layer(diff_id), error.chain());
+        let json = json.step(|| "read layer.json")?;
+        let record = LayerRecord::parse(&json)?;
+        if !record.is_genuine(&json) {
+            return Err(Error::invalid("layer.json has changed"));
+        }
+        match (form, record.form, record.image) {
+            (LayerForm::Erofs(path), FormName::Erofs, Some(image)) => {
+                self.image(diff_id, used, &path, &image)
+            }
+            (LayerForm::Directory(path), FormName::Directory, _) if path.is_dir() => {
+                self.verified.unchecked += 1;
+                Ok(())
+            }
+            (LayerForm::Directory(_), ..) => Err(Error::invalid("the layer is not there")),
+            _ => Err(Error::invalid("layer.json is of another layer")),
         }
     }
 
     fn image(
         &mut self,
         diff_id: Digest,
-        images: &[String],
+        used: &LayerUse,
         path: &std::path::Path,
         record: &ImageRecord,
     ) -> Result<()> {
@@ -301,34 +331,56 @@ impl Checking<'_> {
             }
             self.read(piece);
         }
-        let reader = match Reader::open(file) {
-            Ok(reader) => reader,
-            Err(error) if !wrong.is_empty() => return Err(error),
-            Err(_) => return Ok(()),
-        };
-        for piece in wrong {
-            let reason = format!("bytes {} to {} have changed", piece.start, piece.end - 1);
-            let located = reader.locate(piece).unwrap_or_default();
-            self.pieces(diff_id, images, &located, &reason);
+        if wrong.is_empty() {
+            return Ok(());
         }
+        let mut archives = used.archives.iter();
+        let whole = archives.find(|archive| !self.damaged.contains(archive));
+        let suspect = Suspect {
+            image: &file,
+            record,
+            wrong: &wrong,
+        };
+        let traced = self.store.trace(&suspect, whole)?;
+        self.places(diff_id, &used.images, traced, wrong[0].start);
         Ok(())
     }
 
-    /// Names everything that a changed piece is part of: which of them changed is not known.
-    fn pieces(&mut self, layer: Digest, images: &[String], located: &[Located], reason: &str) {
-        for place in located.iter().take(PLACES_MAX) {
-            let part = match place {
-                Located::Content(path) | Located::Attributes(path) => DamagedPart::File {
-                    layer,
-                    path: format!("/{}", shown(path)),
-                },
-                Located::Metadata => DamagedPart::Layer(layer),
+    /// Names what has changed; `first` is where at the earliest.
+    fn places(&mut self, layer: Digest, images: &[String], traced: Traced, first: u64) {
+        let (located, is_exact) = match traced {
+            Traced::Exact(located) => (located, true),
+            Traced::Among(located) => (located, false),
+            Traced::Record => {
+                let reason = "the checksums in layer.json have changed";
+                return self.damage(images, DamagedPart::Layer(layer), reason);
+            }
+        };
+        for (place, at) in located.iter().take(PLACES_MAX) {
+            let (part, what) = match place {
+                Located::Content(path) => (file_part(layer, path), "its content"),
+                Located::Attributes(path) => (file_part(layer, path), "its metadata"),
+                Located::Metadata => (DamagedPart::Layer(layer), "metadata of the whole layer"),
+            };
+            let reason = match is_exact {
+                true => format!("{what} has changed, first at byte {at} of the layer"),
+                false => {
+                    format!("{what} is in a MiB that has changed, with byte {at} of the layer")
+                }
             };
             self.damage(images, part, reason);
         }
         if located.is_empty() {
             // Nothing that can be read has changed; still it is not what was written.
+            let reason = format!("bytes between files have changed, at {first} or later");
             self.damage(images, DamagedPart::Layer(layer), reason);
         }
+    }
+}
+
+fn file_part(layer: Digest, path: &[u8]) -> DamagedPart {
+    DamagedPart::File {
+        layer,
+        path: format!("/{}", shown(path)),
     }
 }

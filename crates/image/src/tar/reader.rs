@@ -433,6 +433,9 @@ impl Default for MapText {
 }
 
 fn cut_off(at: u64) -> Error {
+    if at == 0 {
+        return Error::invalid("not a tar archive: it has less than one block of 512 bytes");
+    }
     Error::invalid(format!("the archive was cut off at byte {at}"))
 }
 

@@ -13,12 +13,15 @@ use insula_sys::rustix::io::{self, Errno};
 
 use super::name::CleanName;
 use super::tree::{path_through, path_to};
-use super::{PendingDirectory, Unpacker};
+use super::{PendingDirectory, Unpacker, Whiteouts};
 use crate::error::{Context, Error, Result};
 use crate::tar::{Entry, EntryKind, Xattr};
 
-/// The attribute that makes a directory of an overlay layer hide what is below.
-const OVERLAY_OPAQUE: &[u8] = b"trusted.overlay.opaque";
+/// A directory of an overlay layer with this attribute, as `y`, hides what is below.
+const OPAQUE: &str = "opaque";
+/// A directory with this one, empty, may have whiteouts that a listing must leave out also where
+/// no other layer has the directory (`ovl_dir_is_real`, Linux 4.15 and later).
+const ORIGIN: &str = "origin";
 
 impl<R: BufRead> Unpacker<'_, R> {
     pub(super) fn file(&mut self, name: &CleanName, entry: &Entry) -> Result<()> {
@@ -141,6 +144,10 @@ impl<R: BufRead> Unpacker<'_, R> {
             return Ok(());
         }
         let parent = self.tree.parent(name)?;
+        if kind == FileType::CharacterDevice && entry.device == (0, 0) {
+            // The kernel takes it for a whiteout, wherever it comes from.
+            self.mark(&parent, b".", ORIGIN, b"")?;
+        }
         let device = fs::makedev(entry.device.0, entry.device.1);
         self.tree
             .replacing(&parent, name, false, || {
@@ -232,12 +239,7 @@ impl<R: BufRead> Unpacker<'_, R> {
     pub(super) fn whiteout(&mut self, name: &CleanName, hidden: &[u8]) -> Result<()> {
         let parent = self.tree.parent(name)?;
         match hidden {
-            b".wh..opq" => {
-                let path = path_through(&parent, b".");
-                let value = b"y";
-                return fs::setxattr(&path, OVERLAY_OPAQUE, value, XattrFlags::empty())
-                    .step(|| "mark the directory as opaque");
-            }
+            b".wh..opq" => return self.mark(&parent, b".", OPAQUE, b"y"),
             // Bookkeeping of an old union file system.
             _ if hidden.starts_with(b".wh.") => return Ok(()),
             b"" | b"." | b".." => {
@@ -256,10 +258,51 @@ impl<R: BufRead> Unpacker<'_, R> {
             fs::makedev(0, 0),
         );
         match made {
+            Ok(()) => self.mark(&parent, b".", ORIGIN, b""),
             // The layer itself has the name: the whiteout is only for what is below.
-            Ok(()) | Err(Errno::EXIST) => Ok(()),
+            Err(Errno::EXIST) => {
+                let nofollow = AtFlags::SYMLINK_NOFOLLOW;
+                let existing = fs::statat(&parent, hidden.last(), nofollow);
+                let existing = existing.step(|| "look at what has the name of the whiteout")?;
+                match FileType::from_raw_mode(existing.st_mode) {
+                    FileType::Directory => self.mark(&parent, hidden.last(), OPAQUE, b"y"),
+                    _ => Ok(()),
+                }
+            }
             Err(errno) => Err(errno).step(|| "make the whiteout"),
         }
+    }
+
+    /// Makes a directory. In the place of a whiteout it hides what the layers below have there.
+    pub(super) fn make_directory(&mut self, name: &CleanName) -> Result<()> {
+        let mut replaces_whiteout = false;
+        if self.options.whiteouts == Whiteouts::Overlay {
+            let parent = self.tree.parent(name)?;
+            let existing = fs::statat(&parent, name.last(), AtFlags::SYMLINK_NOFOLLOW);
+            replaces_whiteout = existing.is_ok_and(|existing| {
+                let kind = FileType::from_raw_mode(existing.st_mode);
+                kind == FileType::CharacterDevice && existing.st_rdev == 0
+            });
+        }
+        self.tree.make_directory(name)?;
+        if replaces_whiteout {
+            let parent = self.tree.parent(name)?;
+            self.mark(&parent, name.last(), OPAQUE, b"y")?;
+        }
+        Ok(())
+    }
+
+    /// Sets an attribute of overlayfs on a directory: in the namespace that the mounter may use.
+    fn mark(&self, parent: &OwnedFd, last: &[u8], what: &str, value: &[u8]) -> Result<()> {
+        let namespace = if self.options.privileged {
+            "trusted"
+        } else {
+            "user"
+        };
+        let name = format!("{namespace}.overlay.{what}");
+        let path = path_through(parent, last);
+        fs::lsetxattr(&path, name.as_str(), value, XattrFlags::empty())
+            .step(|| format!("mark a directory as {what}"))
     }
 }
 

@@ -114,7 +114,7 @@ pub struct Unpacked {
     pub skipped: u64,
 }
 
-/// Unpacks an archive, plain, gzip or zstd, below `target`, on this thread.
+/// Unpacks an archive, plain or compressed as [`Plain`] knows, below `target`, on this thread.
 ///
 /// Whatever the bytes are, nothing outside of `target` is read, written or made. On error part of
 /// the archive may be in `target`.
@@ -218,7 +218,7 @@ impl<R: BufRead> Unpacker<'_, R> {
 
     fn directory(&mut self, name: CleanName, entry: Entry) -> Result<()> {
         match (name.is_root(), self.options.target) {
-            (false, _) => self.tree.make_directory(&name)?,
+            (false, _) => self.make_directory(&name)?,
             (true, Target::Empty) => {}
             (true, Target::Populated) => return Ok(()),
         }

@@ -115,24 +115,10 @@ pub(crate) fn snapshot(root: &Path) -> BTreeMap<Vec<u8>, String> {
     for path in paths {
         let metadata = path.symlink_metadata().unwrap();
         let name = path.strip_prefix(root).unwrap().as_os_str().as_bytes();
-        let mut line = format!(
-            "{:o} {}:{} {}.{:09} {}",
-            metadata.mode(),
-            metadata.uid(),
-            metadata.gid(),
-            metadata.mtime(),
-            metadata.mtime_nsec(),
-            metadata.rdev(),
-        );
-        if metadata.is_file() {
-            let content = std::fs::read(&path).unwrap();
-            line += &format!(" {} {}", content.len(), insula_image::Digest::of(&content));
-        } else if metadata.is_symlink() {
-            line += &format!(" -> {:?}", std::fs::read_link(&path).unwrap());
-        }
+        let mut line = describe(&path);
         if !metadata.is_dir() && metadata.nlink() > 1 {
             let first = first_names
-                .entry(metadata.ino())
+                .entry((metadata.dev(), metadata.ino()))
                 .or_insert_with(|| name.to_vec());
             line += &format!(" = {first:?}");
         }
@@ -140,6 +126,32 @@ pub(crate) fn snapshot(root: &Path) -> BTreeMap<Vec<u8>, String> {
         entries.insert(name.to_vec(), line);
     }
     entries
+}
+
+/// What is known of a file by itself, without its attributes.
+fn describe(path: &Path) -> String {
+    let metadata = path.symlink_metadata().unwrap();
+    let mut line = format!(
+        "{:o} {}:{} {}.{:09} {}",
+        metadata.mode(),
+        metadata.uid(),
+        metadata.gid(),
+        metadata.mtime(),
+        metadata.mtime_nsec(),
+        metadata.rdev(),
+    );
+    if metadata.is_file() {
+        let content = std::fs::read(path).unwrap();
+        line += &format!(" {} {}", content.len(), insula_image::Digest::of(&content));
+    } else if metadata.is_symlink() {
+        line += &format!(" -> {:?}", std::fs::read_link(path).unwrap());
+    }
+    line
+}
+
+/// As [`snapshot`] has one file, but for other names that it has.
+pub(crate) fn line(path: &Path) -> String {
+    describe(path) + &xattrs(path)
 }
 
 fn xattrs(path: &Path) -> String {

@@ -92,8 +92,9 @@ impl Model {
 
 const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
 
-/// Archives of layers, lowest first, and their union.
-pub(crate) fn layers(seed: u64, count: usize) -> (Vec<Vec<u8>>, Tree) {
+/// Archives of layers, lowest first, and their union. With `conflicts` a layer may have a name and
+/// its whiteout, which image-spec gives a meaning that not every engine follows.
+pub(crate) fn layers(seed: u64, count: usize, conflicts: bool) -> (Vec<Vec<u8>>, Tree) {
     let mut random = Random(seed);
     let mut tree = Tree::new();
     let mut tars = Vec::new();
@@ -105,6 +106,7 @@ pub(crate) fn layers(seed: u64, count: usize) -> (Vec<Vec<u8>>, Tree) {
             groups: 0,
             hidden: Vec::new(),
             opaque: Vec::new(),
+            conflicts,
         };
         layer.add_root(&mut random);
         for _ in 0..4 + random.below(14) {
@@ -123,15 +125,11 @@ struct Layer {
     groups: usize,
     hidden: Vec<String>,
     opaque: Vec<String>,
+    conflicts: bool,
 }
 
 fn parent(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(parent, _)| parent)
-}
-
-fn is_below(path: &str, directory: &str) -> bool {
-    let rest = path.strip_prefix(directory);
-    rest.is_some_and(|rest| rest.starts_with('/'))
 }
 
 fn below<'t>(tree: &'t Tree, path: &str) -> Vec<&'t String> {
@@ -188,9 +186,9 @@ impl Layer {
         ]);
     }
 
-    /// Whether the path is free in this layer, and nothing here hides it.
-    fn is_free(&self, path: &str) -> bool {
-        !self.own.contains_key(path) && !self.hidden.iter().any(|hidden| hidden == path)
+    /// Whether the name must stay free, because the layer hides what is below.
+    fn is_refused(&self, path: &str) -> bool {
+        !self.conflicts && self.hidden.iter().any(|hidden| hidden == path)
     }
 
     /// Directories on the way are entries of the layer, too, as every builder writes them.
@@ -198,7 +196,7 @@ impl Layer {
         let directory = parent(path).to_owned();
         match self.own.get(&directory) {
             Some(node) => return node.kind == Kind::Directory,
-            None if !self.is_free(&directory) => return false,
+            None if self.is_refused(&directory) => return false,
             None => {}
         }
         if !self.add_parents(random, &directory) {
@@ -222,7 +220,8 @@ impl Layer {
         if choice == 1 {
             return self.close(random, below_tree);
         }
-        if !self.is_free(&path) || !self.add_parents(random, &path) {
+        let is_taken = self.own.contains_key(&path) || self.is_refused(&path);
+        if is_taken || !self.add_parents(random, &path) {
             return;
         }
         let files = self
@@ -268,16 +267,17 @@ impl Layer {
         self.own.insert(path, node);
     }
 
-    /// A whiteout of something below.
+    /// A whiteout of something below, or of nothing: also inside an opaque directory, in one that
+    /// no other layer has, and of a name that this layer has itself, which then hides only what is
+    /// below.
     fn hide(&mut self, random: &mut Random, tree: &Tree) {
         let names = below(tree, "");
-        if names.is_empty() {
-            return;
-        }
-        let path = random.pick(&names).to_string();
-        // An opaque directory has nothing to hide, and overlayfs would list the mark.
-        let is_closed = self.opaque.iter().any(|opaque| is_below(&path, opaque));
-        if is_closed || !self.is_free(&path) || !self.add_parents(random, &path) {
+        let path = match random.below(4) {
+            1.. if !names.is_empty() => random.pick(&names).to_string(),
+            _ => format!("{}/{}", random.pick(&NAMES), random.pick(&NAMES)),
+        };
+        let is_taken = !self.conflicts && self.own.contains_key(&path);
+        if is_taken || self.hidden.contains(&path) || !self.add_parents(random, &path) {
             return;
         }
         let (directory, name) = (parent(&path), path.rsplit('/').next().unwrap());
@@ -301,8 +301,7 @@ impl Layer {
         }
         let path = random.pick(&directories).clone();
         let inside = format!("{path}/x");
-        let hides = self.hidden.iter().any(|hidden| is_below(hidden, &path));
-        if hides || self.opaque.contains(&path) || !self.add_parents(random, &inside) {
+        if self.opaque.contains(&path) || !self.add_parents(random, &inside) {
             return;
         }
         let node = self.node(random, Kind::File(Vec::new()));

@@ -151,17 +151,16 @@ fn what_skopeo_brings_comes_and_goes_unchanged() {
     }
 }
 
-#[test]
-fn from_a_list_the_platform_s_image_is_chosen() {
-    let registry = Registry::plain();
-    let (source, client) = (TestStore::new(), client());
+/// Puts a list of two platforms into the registry as `many:1`: its digest and its entries.
+fn push_list(registry: &Registry, source: &TestStore) -> (Digest, Vec<Value>) {
+    let client = client();
     let work = tempfile::tempdir().unwrap();
     let layout = work.path().join("layout");
     let mut entries = Vec::new();
     for (number, architecture) in ["amd64", "arm64"].into_iter().enumerate() {
         let name = format!("one-{architecture}");
         image(
-            &source,
+            source,
             &name,
             vec![layer(number as u64, 1000, Packing::Gzip)],
         );
@@ -188,7 +187,14 @@ fn from_a_list_the_platform_s_image_is_chosen() {
     let from = format!("oci:{}", layout.display());
     let to = format!("docker://{}/many:1", registry.address);
     skopeo(&["copy", "--all", "--dest-tls-verify=false", &from, &to]);
+    (digest, entries)
+}
 
+#[test]
+fn from_a_list_the_platform_s_image_is_chosen() {
+    let registry = Registry::plain();
+    let (source, client) = (TestStore::new(), client());
+    let (digest, entries) = push_list(&registry, &source);
     let name = registry.name("many:1");
     let store = TestStore::new();
     let pull_for = |platform: Option<&str>| {
@@ -218,6 +224,34 @@ fn from_a_list_the_platform_s_image_is_chosen() {
         error.hint_text(),
         Some("there is: linux/amd64, linux/arm64")
     );
+    // One platform is here: who pushes it hears that the others do not go with it.
+    for (image, warnings) in [(own.manifest, 1), (other.manifest, 1)] {
+        let heard = Heard::default();
+        let to = registry.name("one:1");
+        let image = image.to_string();
+        push(
+            &store.store,
+            &client,
+            &image,
+            &to,
+            &PushOptions::default(),
+            &heard,
+        )
+        .unwrap();
+        assert_eq!(heard.count("index of several platforms"), warnings);
+    }
+    let heard = Heard::default();
+    let to = registry.name("two:1");
+    push(
+        &source.store,
+        &client,
+        "one-amd64",
+        &to,
+        &PushOptions::default(),
+        &heard,
+    )
+    .unwrap();
+    assert_eq!(heard.count("warning"), 0);
 }
 
 #[test]

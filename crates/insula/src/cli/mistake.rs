@@ -72,13 +72,15 @@ fn unknown_argument(error: &Error, flag: &str) -> Failure {
     }
 }
 
-/// `insula imags`, `insula pull`: the first tells a slip, the second a habit.
+/// `insula imags`, `insula search`: the first tells a slip, the second a habit.
 fn unknown_command(word: &str, arguments: &[OsString]) -> Failure {
     let parser = super::parser();
     let parent = arguments
         .iter()
         .skip(1)
         .filter_map(|argument| argument.to_str())
+        // What stands behind the unknown word is its own affair: `buildx build`.
+        .take_while(|argument| *argument != word)
         .find_map(|name| parser.find_subcommand(name))
         .unwrap_or(&parser);
     let failure = Failure::usage(format!("unknown command `{word}`"));

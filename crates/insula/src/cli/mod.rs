@@ -17,6 +17,7 @@ mod df;
 mod diff;
 mod doctor;
 mod each;
+mod events;
 mod exec;
 mod export;
 mod help;
@@ -27,6 +28,7 @@ mod inspect;
 mod kill;
 mod login;
 mod logout;
+mod logs;
 mod mistake;
 mod pause;
 mod prune;
@@ -95,6 +97,8 @@ enum Command {
     Restart(restart::Arguments),
     #[command(visible_alias = "ls")]
     Ps(ps::Arguments),
+    Logs(logs::Arguments),
+    Events(events::Arguments),
     Exec(exec::Arguments),
     Shell(exec::ShellArguments),
     Attach(attach::Arguments),
@@ -234,6 +238,8 @@ fn dispatch(arguments: Arguments, pulled: Option<&str>) -> Result<u8, Failure> {
         Command::Stop(arguments) => stop::run(&arguments, &store),
         Command::Restart(arguments) => restart::run(&arguments, &store),
         Command::Ps(arguments) => ps::run(&arguments, &store),
+        Command::Logs(arguments) => logs::run(&arguments, &store),
+        Command::Events(arguments) => events::run(&arguments, &store),
         Command::Exec(arguments) => exec::run(arguments, &store),
         Command::Shell(arguments) => exec::run_shell(arguments, &store),
         Command::Attach(arguments) => attach::run(arguments, &store),

@@ -77,7 +77,7 @@ pub(super) fn run(arguments: &Arguments, location: &Location) -> Result<u8, Fail
     let mut changes = insula_node::event::Changes::watch(&location.place().state)
         .map_err(|error| engine_failure(&error))?;
     loop {
-        changes.wait().map_err(|error| engine_failure(&error))?;
+        changes.wait(None).map_err(|error| engine_failure(&error))?;
         output::data("\n");
         print(arguments, &chosen(arguments, location)?)?;
     }

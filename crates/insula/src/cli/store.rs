@@ -53,6 +53,7 @@ pub(crate) fn engine_failure(error: &Error) -> Failure {
         ErrorKind::Exists => Failure::conflict(message),
         ErrorKind::ProgramNotFound => Failure::not_started(127, message),
         ErrorKind::ProgramNotExecutable => Failure::not_started(126, message),
+        ErrorKind::Interrupted => Failure::failed(message).with_exit_code(130),
         ErrorKind::Other => Failure::failed(message),
     };
     let failure = failure.caused_by(error);

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use insula_container::error::{Context as _, Error, Result};
+use insula_container::error::{Context as _, Error, Kind, Result};
 use insula_image::containerfile::{
     Base, Copy, CopySource, Ignore, Instruction, Located, MountKind, Platform, Run,
 };
@@ -125,7 +125,7 @@ impl Builder<'_> {
                 if self.workshop.is_none() {
                     self.workshop = Some(Workshop::new(self.options)?);
                 }
-                fetch(name, platform).map_err(image_error)?;
+                fetch(name, platform).map_err(fetch_error)?;
                 self.store.resolve(name).map_err(image_error)?
             }
             _ => self.store.resolve(name).map_err(image_error)?,
@@ -629,5 +629,13 @@ fn created_by(instruction: &Instruction, located: &Located, state: &StageState) 
         }
         Instruction::User(user) => format!("USER {user}"),
         _ => located.text.clone(),
+    }
+}
+
+/// An error of a transfer; one that the user asked to end is an interruption.
+fn fetch_error(error: insula_image::Error) -> Error {
+    match error.kind() {
+        insula_image::Kind::Cancelled => Error::new(error.chain()).kind(Kind::Interrupted),
+        _ => image_error(error),
     }
 }

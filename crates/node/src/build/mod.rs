@@ -31,7 +31,7 @@ mod workshop;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use insula_container::error::{Error, Result};
+use insula_container::error::{Error, Kind, Result};
 use insula_image::containerfile::{Containerfile, Plan, Platform};
 use insula_image::{BuildCache, Digest, Store, rfc3339};
 use insula_sys::process::SignalFd;
@@ -219,7 +219,7 @@ fn check_signals(signals: &SignalFd) -> Result<()> {
     let ending = [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT];
     while let Ok(Some(number)) = signals.read() {
         if ending.iter().any(|signal| signal.as_raw() == number) {
-            return Err(Error::new("interrupted"));
+            return Err(Error::new("interrupted").kind(Kind::Interrupted));
         }
     }
     Ok(())

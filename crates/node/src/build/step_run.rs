@@ -423,7 +423,8 @@ fn remove_unchanged(upper: &Path, below: &Path) -> bool {
         && old.is_dir()
         && (new.mode(), new.uid(), new.gid()) == (old.mode(), old.uid(), old.gid());
     let mut value = [0_u8; 8];
-    let opaque = "trusted.overlay.opaque";
-    let is_opaque = insula_sys::rustix::fs::lgetxattr(upper, opaque, &mut value[..]).is_ok();
+    let is_opaque = ["trusted.overlay.opaque", "user.overlay.opaque"]
+        .iter()
+        .any(|name| insula_sys::rustix::fs::lgetxattr(upper, *name, &mut value[..]).is_ok());
     is_same && !is_opaque && std::fs::remove_dir(upper).is_ok()
 }

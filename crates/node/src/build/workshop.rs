@@ -17,8 +17,8 @@ use std::sync::Arc;
 
 use insula_container::Runtime;
 use insula_container::error::{Context, Error, Result};
+use insula_image::served::mount_layer;
 use insula_image::{CachedLayer, Claim, Digest, LayerForm, Store, Transaction, TransactionOptions};
-use insula_sys::erofs::mount_image;
 use insula_sys::mount::{flag, mount};
 use insula_sys::process::{CLONE_NEWNS, SignalFd, block_signals, unshare};
 use insula_sys::rustix::fs::{CWD, Mode};
@@ -215,7 +215,7 @@ impl Workshop {
 /// Mounts a layer's file, read-only.
 fn mount_erofs(file: &Path, target: &Path) -> Result<()> {
     let step = || format!("mount the layer {}", file.display());
-    let detached = mount_image(file).step(step)?;
+    let detached = mount_layer(file).map_err(image_error)?;
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
     move_mount(&detached, "", CWD, target, flags).step(step)
 }

@@ -106,7 +106,7 @@ impl Reply {
             error: Some(error.chain()),
             hint: error.hint_text().map(str::to_owned),
             kind: match error.kind_of() {
-                Kind::Other => 0,
+                Kind::Other | Kind::Interrupted => 0,
                 Kind::ProgramNotFound => 1,
                 Kind::ProgramNotExecutable => 2,
                 Kind::NotFound => 3,

@@ -26,7 +26,7 @@ mod ps;
 mod signal;
 mod spec;
 mod state;
-mod time;
+pub(crate) mod time;
 mod update;
 mod users;
 

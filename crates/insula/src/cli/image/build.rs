@@ -10,8 +10,9 @@ use insula_node::build::{
     BuildOptions, ContextSource, Event, Fetch, Progress, Pull, Secret, build,
 };
 use insula_node::image::containerfile::Platform;
-use insula_node::image::registry::{self, Client, ClientOptions, PullOptions};
-use insula_node::image::{Reference, Store};
+use insula_node::image::registry::{self, Cancel, Client, ClientOptions, PullOptions};
+use insula_node::image::{Error, Kind, Reference, Store};
+use insula_node::interrupt::Watch;
 use insula_node::run::Network;
 use serde_json::json;
 
@@ -202,10 +203,18 @@ pub(in crate::cli) fn run(arguments: Arguments, location: &Location) -> Result<u
     Ok(0)
 }
 
-/// Brings what FROM and --from name and this host lacks.
-fn fetch(store: Store, client: ClientOptions, quiet: bool) -> Fetch {
+/// Brings what FROM and --from name and this host lacks. Ctrl-C meanwhile ends it as it ends a
+/// pull.
+fn fetch(store: Store, mut client: ClientOptions, quiet: bool) -> Fetch {
+    let cancel = Cancel::default();
+    client.cancel = cancel.clone();
     let client = std::sync::Arc::new(Client::new(client));
     Box::new(move |name, platform| {
+        let cancel = cancel.clone();
+        // The build holds signals back, and looks at them only between its steps.
+        let _watch = Watch::start_within(move || cancel.raise()).map_err(|error| {
+            Error::new(Kind::System, format!("cannot watch for signals: {error}"))
+        })?;
         let reference: Reference = name.parse()?;
         let options = PullOptions {
             platform: Some(platform.to_string().parse()?),

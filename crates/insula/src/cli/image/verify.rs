@@ -1,5 +1,7 @@
 //! `insula image verify [IMAGE…]`.
 
+use std::collections::BTreeSet;
+
 use insula_node::image::{Damage, Verified};
 use serde_json::json;
 
@@ -11,8 +13,8 @@ use crate::{Failure, output::Format};
 /// Check that images are what they were: every blob, every layer, every byte
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Damage is listed, one line for each part or file, and the exit code is 1. An image is made whole by
-removing it and bringing it again.
+Damage is listed, one line for each part or file, and the exit code is 1. What was found damaged is
+brought anew by the next pull, import or build of the image; whole parts are not transferred again.
 
 Examples:
   insula image verify debian:12
@@ -54,6 +56,7 @@ pub(super) fn run(arguments: &Arguments, location: &Location) -> Result<u8, Fail
     }
     if is_table {
         summarize(&verified);
+        advise(&verified);
     }
     Ok(u8::from(!verified.damages.is_empty()))
 }
@@ -75,6 +78,18 @@ fn push(listing: &mut Listing, damage: &Damage) {
         "reason": damage.reason,
     });
     listing.push(format!("{}/{digest}", damage.part.kind()), row, object);
+}
+
+/// How to make whole what is not.
+fn advise(verified: &Verified) {
+    let images = verified.damages.iter().flat_map(|damage| &damage.images);
+    let images: BTreeSet<&str> = images.map(String::as_str).collect();
+    for image in images {
+        output::talk(format_args!(
+            "hint: `insula pull {image}` brings only what is damaged; where the image did not come \
+             from a registry, import or build it again"
+        ));
+    }
 }
 
 fn summarize(verified: &Verified) {

@@ -351,7 +351,9 @@ fn open_log(place: &Place, workspace: &Workspace) -> Result<LogWriter> {
     let mut options = LogOptions::default();
     options.max_bytes = settings.max_bytes.or(options.max_bytes);
     options.max_files = settings.max_files.unwrap_or(options.max_files);
-    LogWriter::open(&place.log(&workspace.record.id), options)
+    let directory = place.log(&workspace.record.id);
+    live::make_directory(&directory)?;
+    LogWriter::open(&directory, options)
 }
 
 /// A descriptor that tells of the end of a process; `None` when it has ended.
@@ -361,9 +363,9 @@ fn watch(process: ProcessName) -> Option<OwnedFd> {
 }
 
 fn log_failure(log: &LogWriter) -> Option<LogFailure> {
-    let health = log.health()?;
+    let health = log.health();
     Some(LogFailure {
         lost_bytes: health.lost_bytes,
-        reason: health.reason,
+        reason: health.reason?.to_owned(),
     })
 }

@@ -1,0 +1,7 @@
+//! `insula_fuzz::reference` for libFuzzer.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| insula_fuzz::reference(bytes));

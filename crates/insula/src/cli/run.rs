@@ -819,8 +819,7 @@ mod tests {
     #[test]
     fn what_is_not_built_is_said() {
         for words in [
-            &["-d", "i"][..],
-            &["--isolation", "vm", "i"],
+            &["--isolation", "vm", "i"][..],
             &["--network", "bridge", "i"],
         ] {
             let failure = parse(words).map(|_| ()).unwrap_err();

@@ -30,7 +30,7 @@ fn a_volume_is_source_destination_options() {
     let volume = volume("/srv:/data:ro,nosuid").unwrap();
     assert_eq!(volume.destination, PathBuf::from("/data"));
     assert_eq!(volume.options, ["ro", "nosuid"]);
-    for wrong in ["/srv", "/srv:data", "name:/data", "/a:/b:sideways"] {
+    for wrong in ["srv", "/srv:data", "a/b:/data", "/a:/b:sideways"] {
         assert!(super::volume(wrong).is_err(), "{wrong}");
     }
 }
@@ -43,7 +43,7 @@ fn a_mount_is_fields() {
     assert!(matches!(memory, Mount::Tmpfs(tmpfs) if tmpfs.options == ["size=1048576"]));
     for wrong in [
         "type=bind,target=/b",
-        "type=volume,source=a,target=/b",
+        "type=volume,source=a/b,target=/b",
         "source=/a",
         "x=y",
     ] {

@@ -293,7 +293,8 @@ fn crowd_memory(course: &Course, entry: Entry) -> Vec<Row> {
     crowd_row(course, entry, "MiB", |crowd| crowd.private_mib)
 }
 
-/// From the start of a guest that writes to its end: the program is the same, so what differs is who
+/// From the start of a guest that writes to its end: the program is the same, so what differs is
+/// who
 /// takes its output.
 fn write_log(course: &Course, entry: Entry) -> Vec<Row> {
     let measured = || -> Result<(Sample, Sample)> {

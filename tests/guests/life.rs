@@ -30,7 +30,7 @@ fn a_guest_lives_in_the_background() {
             .contains("is paused")
     );
     world.succeed(&["resume", "web"]);
-    assert_eq!(world.succeed(&["stop", &id[..8]]).contains("stopped"), true);
+    assert!(world.succeed(&["stop", &id[..8]]).contains("stopped"));
     let guest = world.guest("web");
     assert_eq!(
         (&guest["status"], &guest["exitCode"]),

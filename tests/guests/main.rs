@@ -1,4 +1,5 @@
-//! Guests in the background: the verbs of their lives, their monitors, and what kills of any process
+//! Guests in the background: the verbs of their lives, their monitors, and what kills of any
+//! process
 //! leave. As a user sees it, through the command line.
 //!
 //! `INSULA_BINARY` names the binary under test; `INSULA_GUESTS_SEED` and `INSULA_GUESTS_ROUNDS`

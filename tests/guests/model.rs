@@ -1,4 +1,5 @@
-//! Random verbs, and a model of what they must do: after each of them `ps` shows what the model says.
+//! Random verbs, and a model of what they must do: after each of them `ps` shows what the model
+//! says.
 
 use std::collections::BTreeMap;
 
@@ -31,89 +32,55 @@ impl Status {
 
 type Model = BTreeMap<String, Status>;
 
-/// What a verb does to a guest: the command, and the code it must end with. Changes the model.
-fn act(model: &mut Model, verb: &str, name: &str, other: &str) -> (Vec<String>, i32) {
+/// The code that a verb must end with. Changes the model.
+fn act(model: &mut Model, verb: &str, name: &str, other: &str) -> i32 {
     use Status::{Created, Exited, Paused, Running};
-    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
     let now = model.get(name).copied();
-    let mut set = |status| {
-        let _ = model.insert(name.to_owned(), status);
-    };
-    let code = match (verb, now) {
-        ("create" | "run", Some(_)) => {
-            if verb == "run" {
-                125
-            } else {
-                5
-            }
-        }
-        ("create", None) => {
-            set(Created);
-            0
-        }
-        ("run", None) => {
-            set(Running);
-            0
-        }
-        (_, None) => 3 * i32::from(verb != "rm -f"),
-        ("start", Some(Created | Exited)) => {
-            set(Running);
-            0
-        }
-        ("start" | "pause", Some(Paused)) => 1,
-        ("start", Some(Running)) => 0,
-        ("stop", Some(status)) => {
-            if status.is_up() {
-                set(Exited);
-            }
-            0
-        }
-        ("restart", Some(_)) => {
-            set(Running);
-            0
-        }
-        ("pause", Some(Running)) => {
-            set(Paused);
-            0
-        }
-        ("resume", Some(Paused)) => {
-            set(Running);
-            0
-        }
-        ("pause" | "resume", Some(_)) => 1,
-        ("exec", Some(Running)) => 0,
-        ("exec", Some(_)) => 1,
-        ("kill", Some(status)) if status.is_up() => {
-            set(Exited);
-            0
-        }
-        ("kill", Some(_)) => 1,
-        ("rm", Some(status)) if status.is_up() => 5,
+    let is_up = now.is_some_and(Status::is_up);
+    let (code, then) = match (verb, now) {
+        ("run", Some(_)) => (125, None),
+        ("create", Some(_)) => (5, None),
+        ("create", None) => (0, Some(Created)),
+        ("run", None) => (0, Some(Running)),
+        ("rm -f", None) => (0, None),
+        (_, None) => (3, None),
+        ("start", Some(Created | Exited)) | ("restart", Some(_)) => (0, Some(Running)),
+        ("start" | "exec", Some(Running)) => (0, None),
+        ("start" | "pause" | "exec", Some(Paused)) => (1, None),
+        ("stop" | "kill", Some(_)) if is_up => (0, Some(Exited)),
+        ("stop", Some(_)) => (0, None),
+        ("pause", Some(Running)) => (0, Some(Paused)),
+        ("resume", Some(Paused)) => (0, Some(Running)),
+        ("pause" | "resume" | "exec" | "kill", Some(_)) => (1, None),
+        ("rm", Some(_)) if is_up => (5, None),
         ("rm" | "rm -f", Some(_)) => {
             model.remove(name);
-            0
+            (0, None)
         }
+        ("rename", Some(_)) if other != name && model.contains_key(other) => (5, None),
         ("rename", Some(status)) => {
-            if model.contains_key(other) && other != name {
-                5
-            } else {
-                model.remove(name);
-                model.insert(other.to_owned(), status);
-                0
-            }
+            model.remove(name);
+            model.insert(other.to_owned(), status);
+            (0, None)
         }
         (verb, _) => panic!("no such verb: {verb}"),
     };
-    let command = match verb {
-        "create" => words(&["create", "--name", name, "bb", "sleep", "1000"]),
-        "run" => words(&["run", "-d", "--name", name, "bb", "sleep", "1000"]),
-        "stop" | "restart" => words(&[verb, "-t", "0", name]),
-        "exec" => words(&["exec", name, "true"]),
-        "rm -f" => words(&["rm", "-f", name]),
-        "rename" => words(&["rename", name, other]),
-        _ => words(&[verb, name]),
-    };
-    (command, code)
+    if let Some(status) = then {
+        model.insert(name.to_owned(), status);
+    }
+    code
+}
+
+fn command<'a>(verb: &'a str, name: &'a str, other: &'a str) -> Vec<&'a str> {
+    match verb {
+        "create" => vec!["create", "--name", name, "bb", "sleep", "1000"],
+        "run" => vec!["run", "-d", "--name", name, "bb", "sleep", "1000"],
+        "stop" | "restart" => vec![verb, "-t", "0", name],
+        "exec" => vec!["exec", name, "true"],
+        "rm -f" => vec!["rm", "-f", name],
+        "rename" => vec!["rename", name, other],
+        _ => vec![verb, name],
+    }
 }
 
 fn shown(world: &World) -> BTreeMap<String, String> {
@@ -140,10 +107,10 @@ fn random_verbs_do_what_the_model_says() {
         let verb = VERBS[chance.below(VERBS.len())];
         let name = NAMES[chance.below(NAMES.len())];
         let other = NAMES[chance.below(NAMES.len())];
-        let (command, code) = act(&mut model, verb, name, other);
-        let words: Vec<&str> = command.iter().map(String::as_str).collect();
+        let code = act(&mut model, verb, name, other);
+        let words = command(verb, name, other);
         let said = world.run(&words);
-        let what = format!("round {round}: {}", command.join(" "));
+        let what = format!("round {round}: {}", words.join(" "));
         assert_eq!(said.code, Some(code), "{what}: {}{}", said.out, said.err);
         if verb == "kill" && code == 0 {
             world.succeed(&["wait", name]);

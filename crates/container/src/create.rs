@@ -37,7 +37,7 @@ use crate::format::{Phase, Record, START_SOCKET, Status, VERSION};
 use crate::init::Init;
 use crate::namespace::Namespaces;
 use crate::rootfs::{Prepared, RootfsOptions};
-use crate::runtime::{CreateOptions, Runtime, Source};
+use crate::runtime::{CreateOptions, Launched, Runtime, Source};
 use crate::seccomp::Filter;
 use crate::spec::{Hooks, Linux, NamespaceKind, Process, Spec};
 use crate::store::{Directory, check_id, process_stat};
@@ -55,15 +55,6 @@ enum Mode {
     },
     /// As a detached run, but what the caller gets of the process it watches itself.
     Launch,
-}
-
-/// A container whose program has been started, as its parent sees it.
-#[derive(Debug)]
-pub struct Launched {
-    pub pid: i32,
-    pub pidfd: OwnedFd,
-    /// The controlling end of the terminal, where the configuration asks for one.
-    pub terminal: Option<OwnedFd>,
 }
 
 /// What only clone3 can give.

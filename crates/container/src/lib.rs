@@ -39,11 +39,10 @@ mod terminal;
 mod user_namespace;
 
 pub use container::Container;
-pub use create::Launched;
 pub use error::{Error, Result};
 pub use exec::ExecOptions;
 pub use launch::protect_program;
-pub use runtime::{CreateOptions, Runtime, Source};
+pub use runtime::{CreateOptions, Launched, Runtime, Source};
 pub use store::process_start;
 
 use std::sync::OnceLock;

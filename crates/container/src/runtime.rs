@@ -3,6 +3,7 @@
 //! Start reading at [`Runtime::create`] (`create.rs`), then `init.rs`, which is the other half of
 //! it. Operations on one existing container are in `container.rs`.
 
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use insula_sys::rustix::event::{Timespec, poll};
@@ -50,6 +51,15 @@ pub struct CreateOptions {
     pub no_pivot: bool,
     pub no_new_keyring: bool,
     pub preserve_fds: u32,
+}
+
+/// A container whose program has been started, as its parent sees it.
+#[derive(Debug)]
+pub struct Launched {
+    pub pid: i32,
+    pub pidfd: OwnedFd,
+    /// The controlling end of the terminal, where the configuration asks for one.
+    pub terminal: Option<OwnedFd>,
 }
 
 impl CreateOptions {

@@ -2,7 +2,8 @@
 //! line.
 //!
 //! `<state>/events/current` has one JSON object per line; at 1 MiB it becomes `previous`, and what
-//! was `previous` goes. A line is one write to a file opened for appending, so that lines of several
+//! was `previous` goes. A line is one write to a file opened for appending, so that lines of
+//! several
 //! processes do not mix. The journal is on tmpfs and dies with the kernel.
 
 use std::collections::BTreeMap;

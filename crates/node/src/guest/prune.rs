@@ -1,7 +1,8 @@
 //! Cleans up after processes that were killed.
 //!
 //! A guest whose program still runs gets a new monitor. Of one whose program and monitor are gone
-//! the cgroup and the published state go, and with `--rm` its writable layer too; without, the layer
+//! the cgroup and the published state go, and with `--rm` its writable layer too; without, the
+//! layer
 //! is the user's and stays, with an unknown exit code.
 
 use std::path::{Path, PathBuf};

@@ -77,7 +77,8 @@ pub fn create(options: &RunOptions) -> Result<GuestRecord> {
 /// Runs a guest in the foreground until it ends or the user detaches.
 ///
 /// Standard input, output and error are the program's; signals that reach this process go on to it.
-/// With `remove`, the guest ends with this process. `known` is told its identifier. This process blocks all signals and should end
+/// With `remove`, the guest ends with this process. `known` is told its identifier. This process
+/// blocks all signals and should end
 /// when this returns.
 ///
 /// # Errors

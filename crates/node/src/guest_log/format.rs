@@ -5,7 +5,8 @@
 //!  chunk     header (32)      payload (1 byte to 256 KiB)      trailer (8)
 //! ```
 //!
-//! A header carries a check of its other fields, mixed with a number that was drawn for the segment:
+//! A header carries a check of its other fields, mixed with a number that was drawn for the
+//! segment:
 //! what a guest writes can look like a chunk, but nobody tells it the number. The trailer repeats
 //! length and check, so that a segment can be read from its end. docs/internals/log-format.md has
 //! the layout. Start at [`ChunkHeader`].

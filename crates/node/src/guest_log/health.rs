@@ -47,7 +47,7 @@ impl Losses {
     pub(super) fn add(&mut self, bytes: u64, errno: Errno, now_ns: i64) {
         self.total += bytes;
         self.is_news |= self.gap.is_none();
-        let gap = self.gap.get_or_insert(Gap {
+        let gap = self.gap.get_or_insert_with(|| Gap {
             bytes: 0,
             since_ns: now_ns,
             reason: reason(errno),

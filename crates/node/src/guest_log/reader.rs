@@ -83,7 +83,7 @@ impl LogReader {
     ///
     /// # Errors
     /// The kernel cannot read a segment or the directory.
-    pub fn next(&mut self) -> Result<Step> {
+    pub fn read(&mut self) -> Result<Step> {
         let step = self.next_step();
         step.step(|| format!("read the log in {}", self.path.display()))
     }

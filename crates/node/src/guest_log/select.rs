@@ -1,7 +1,8 @@
 //! Which lines of a log are wanted: by stream, by time, by number from the end.
 //!
 //! A line belongs to the chunk where it begins, and has that chunk's time; what follows of it in
-//! later chunks of its stream is shown or hidden with it. So clocks that jump neither tear lines nor
+//! later chunks of its stream is shown or hidden with it. So clocks that jump neither tear lines
+//! nor
 //! change their order. Lines need not be text.
 
 use std::io::BufRead;
@@ -130,7 +131,8 @@ impl Selector {
             && self.selection.until.is_none_or(|until| time < until)
     }
 
-    /// The wanted bytes of a chunk; `payload` is asked for them only where lines must be told apart.
+    /// The wanted bytes of a chunk; `payload` is asked for them only where lines must be told
+    /// apart.
     ///
     /// # Errors
     /// Those of `payload`.

@@ -123,7 +123,7 @@ impl<'a> Printer<'a> {
     /// Prints up to the end that is there now. False when an output is closed.
     fn print_all(&mut self, reader: &mut LogReader, selector: &mut Selector) -> Result<bool> {
         loop {
-            let written = match reader.next()? {
+            let written = match reader.read()? {
                 Step::Chunk(chunk) => self.chunk(reader, selector, &chunk)?,
                 Step::Notice(notice) => self.notice(notice),
                 Step::End => return Ok(matches!(self.flush()?, Written::All)),

@@ -6,7 +6,8 @@
 //!
 //! ```text
 //!  command ──fork, exec──▶ monitor ──▶ guest's program
-//!     ▲                     │  └─copy─▶ holder.rs: sleeps; starts a new monitor if this one is killed
+//!     ▲                     │  └─copy─▶ holder.rs: sleeps; starts a new monitor if this one is
+//! killed
 //!     └──protocol.rs────────┘
 //! ```
 //!

@@ -48,7 +48,7 @@ impl Monitor {
                 self.attend(sign);
             }
             self.clients.retain(|client| !client.is_gone);
-            self.do_what_is_due();
+            self.attend_to_time();
         }
         self.finish();
     }
@@ -128,7 +128,7 @@ impl Monitor {
                 self.again_at = None;
                 self.send_signal(Signal::KILL.as_raw());
             }
-            // By `do_what_is_due`.
+            // By `attend_to_time`.
             Sign::Health => {}
             Sign::Output(stream) => self.take_output(stream, READS_MAX),
             Sign::Input => {
@@ -140,7 +140,7 @@ impl Monitor {
         }
     }
 
-    fn do_what_is_due(&mut self) {
+    fn attend_to_time(&mut self) {
         let has_input = self
             .running
             .as_ref()

@@ -95,10 +95,8 @@ impl Streams {
             }
         };
         let ((output, far_output), (errors, far_errors)) = (pipe()?, pipe()?);
-        for near in [Some(&output), Some(&errors), streams.input.as_ref()] {
-            if let Some(near) = near {
-                ioctl_fionbio(near, true).step(step)?;
-            }
+        for near in [&output, &errors].into_iter().chain(&streams.input) {
+            ioctl_fionbio(near, true).step(step)?;
         }
         (streams.output, streams.errors) = (Some(output), Some(errors));
         let far = FarEnds {

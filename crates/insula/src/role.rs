@@ -108,6 +108,19 @@ fn means_runtime(verb: &OsStr, rest: &[OsString]) -> bool {
     words.any(|word| oci::exists(word))
 }
 
+/// Whether an option of the runtime stands before the first other word, or right behind it: what
+/// follows later belongs to a command.
+fn has_option(words: &[OsString]) -> bool {
+    let is_option = |word: &OsString| word.as_encoded_bytes().starts_with(b"-");
+    let first = words
+        .iter()
+        .position(|word| !is_option(word))
+        .unwrap_or(words.len());
+    let looked_at = words.iter().take(first).chain(words.get(first + 1));
+    let mut options = looked_at.map(|word| option_name(word));
+    options.any(|name| is_one_of(name, &OCI_OPTIONS))
+}
+
 /// The part of `--name=value` before the equals sign.
 fn option_name(argument: &OsStr) -> &OsStr {
     match argument.to_str().and_then(|text| text.split_once('=')) {
@@ -136,6 +149,8 @@ mod tests {
             &["insula", "--log-format=json", "state", "a"],
             &["insula", "--systemd-cgroup", "create", "a"],
             &["insula", "create", "--bundle", "b", "a"],
+            &["insula", "create", "a", "--bundle=b"],
+            &["insula", "exec", "-d", "--process", "p.json", "a"],
             &["insula", "state", "a"],
         ] {
             assert_eq!(role(words), Some(Role::Oci), "{words:?}");
@@ -153,6 +168,8 @@ mod tests {
             &["insula", "create", "debian:12"],
             &["insula", "start", "no-such-container"],
             &["insula", "exec", "web", "ls"],
+            &["insula", "exec", "-it", "box", "journalctl", "-b"],
+            &["insula", "create", "debian:12", "sh", "-b"],
         ] {
             assert_eq!(role(words), None, "{words:?}");
         }

@@ -44,6 +44,7 @@ pub fn prune(place: &Place, scope: PruneScope) -> Result<Pruned> {
         let lock = images.lock_exclusive().map_err(image_error)?;
         let half_made = half_made(place)?;
         pruned.names = dangling_names(&place.store);
+        failure = crate::volume::sweep(&place.store).err();
         drop(lock);
         for path in half_made {
             match workspace::remove(&place.store, &path, None) {

@@ -137,6 +137,8 @@ fn make(store: &Path, record: VolumeRecord) -> Result<VolumeRecord> {
         let mut maker = std::fs::DirBuilder::new();
         maker.recursive(true).mode(mode).create(path)
     };
+    // What is being made is not taken for a leftover of a killed process.
+    let lock = Store::new(store).lock_shared().map_err(image_error)?;
     private(&root(store), 0o700).step(step)?;
     let new = root(store).join(format!(".new-{}", crate::guest::make_up_id()?));
     let made = private(&new, 0o700)
@@ -147,6 +149,7 @@ fn make(store: &Path, record: VolumeRecord) -> Result<VolumeRecord> {
     if made.is_err() {
         let _ = std::fs::remove_dir_all(&new);
     }
+    drop(lock);
     match made {
         // Somebody else has just made it.
         Err(_) if place.join(RECORD_FILE).exists() => find(store, &record.name),
@@ -171,7 +174,11 @@ pub fn remove(place: &Place, name: &str) -> Result<()> {
     let step = || format!("remove volume `{name}`");
     std::fs::rename(directory(&place.store, name), &gone).step(step)?;
     drop(lock);
-    std::fs::remove_dir_all(&gone).step(step)
+    match std::fs::remove_dir_all(&gone) {
+        // Somebody else has swept it up.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        other => other.step(step),
+    }
 }
 
 /// Removes the volumes of `options` that were made for its guest alone, and that no other uses.
@@ -192,6 +199,25 @@ pub(crate) fn remove_anonymous(place: &Place, options: &RunOptions) -> Result<()
     failure.map_or(Ok(()), Err)
 }
 
+/// Removes what killed processes left. The caller holds the store's exclusive lock.
+///
+/// # Errors
+/// Something of it cannot be removed.
+pub(crate) fn sweep(store: &Path) -> Result<()> {
+    let Ok(entries) = std::fs::read_dir(root(store)) else {
+        return Ok(());
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with(".gone-") || name.starts_with(".new-") {
+            std::fs::remove_dir_all(entry.path())
+                .step(|| format!("remove {}", entry.path().display()))?;
+        }
+    }
+    Ok(())
+}
+
 /// Removes the anonymous volumes that no guest has, with `all` those with a name, too; and what
 /// killed processes left. Gives the names.
 ///
@@ -200,16 +226,7 @@ pub(crate) fn remove_anonymous(place: &Place, options: &RunOptions) -> Result<()
 pub fn prune(place: &Place, all: bool) -> Result<Vec<String>> {
     let store = Store::new(&place.store);
     let lock = store.lock_exclusive().map_err(image_error)?;
-    if let Ok(entries) = std::fs::read_dir(root(&place.store)) {
-        for entry in entries.flatten() {
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            if name.starts_with(".gone-") || name.starts_with(".new-") {
-                std::fs::remove_dir_all(entry.path())
-                    .step(|| format!("remove {}", entry.path().display()))?;
-            }
-        }
-    }
+    sweep(&place.store)?;
     drop(lock);
     let mut removed = Vec::new();
     for record in list(&place.store)? {

@@ -30,7 +30,7 @@ use super::place::Place;
 use super::protocol::{self, FrameKind, Reply};
 use super::workspace::{Taken, Workspace};
 use super::{check_name, event, monitor, name};
-use crate::run::{RunOptions, hostname, image_error, spec};
+use crate::run::{RunOptions, hostname, image_error, spec, system};
 
 /// How often a made-up name may turn out to be taken.
 const NAME_ATTEMPTS: usize = 16;
@@ -94,9 +94,11 @@ pub fn run(
     let (workspace, signals) = prepare(options)?;
     let place = Place::of(options);
     let id = workspace.record.id.clone();
+    let config = &workspace.record.config;
+    let (terminal, interactive) = (config.terminal, config.interactive);
     let (socket, mut child) = begin(&place, workspace, how)?;
     known(&id);
-    let relay = Relay::new(socket, options.terminal, options.interactive, attach);
+    let relay = Relay::new(socket, terminal, interactive, attach);
     let parting = relay.carry(&signals, &mut || None);
     // The monitor has said its last word: nothing of it is left when we end.
     if matches!(parting, Ok(Parting::Ended(_))) {
@@ -172,10 +174,8 @@ fn make(options: &RunOptions, check: bool) -> Result<Workspace> {
         check_name(name)?;
     }
     let mut config = options.clone();
-    if config.terminal {
-        let size = tcgetwinsize(stdin()).ok();
-        config.terminal_size = size.map(|size| (size.ws_row, size.ws_col));
-    }
+    let size = tcgetwinsize(stdin()).ok();
+    config.terminal_size = size.map(|size| (size.ws_row, size.ws_col));
     for volume in &mut config.volumes {
         volume.settle()?;
     }
@@ -184,8 +184,10 @@ fn make(options: &RunOptions, check: bool) -> Result<Workspace> {
     let image = store.resolve(&options.image).map_err(image_error)?;
     if check {
         let files = UnionView::open(&image.layers).map_err(image_error)?;
-        spec::build(&config, (&image, &files), &hostname(&config, &"0".repeat(64)))?;
+        let id = "0".repeat(64);
+        spec::build(&config, (&image, &files), &hostname(&config, &id), &id)?;
     }
+    system::settle(&mut config, &image);
     umask(Mode::WGRP | Mode::WOTH);
     let made = make_workspace(&options.store, options.name.as_deref(), |id, name| {
         GuestRecord::new(id, name, config.clone(), image.manifest)
@@ -226,11 +228,7 @@ fn begin(place: &Place, workspace: Workspace, how: &str) -> Result<(UnixStream, 
 }
 
 /// Starts a monitor, leaves the guest to it, and waits for its word that the program runs.
-fn spawn_and_hear(
-    place: &Place,
-    workspace: Workspace,
-    how: &str,
-) -> Result<(UnixStream, Child)> {
+fn spawn_and_hear(place: &Place, workspace: Workspace, how: &str) -> Result<(UnixStream, Child)> {
     let (mut socket, mut child) = spawn(place, &workspace.record.id, how)?;
     // The monitor waits for this lock.
     drop(workspace);
@@ -241,7 +239,9 @@ fn spawn_and_hear(
                 serde_json::from_slice(&json).step(|| "read the answer of the guest's monitor")?;
             reply.into_result()
         }
-        _ => Err(Error::new("the guest's monitor ended before the guest had started")),
+        _ => Err(Error::new(
+            "the guest's monitor ended before the guest had started",
+        )),
     };
     match result {
         Ok(()) => Ok((socket, child)),

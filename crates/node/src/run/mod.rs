@@ -9,6 +9,7 @@
 //! The life of what is made of it is in [`crate::guest`]. Start reading at [`spec::build`].
 
 pub(crate) mod capability;
+pub(crate) mod init;
 pub(crate) mod layers;
 pub(crate) mod network_files;
 mod options;

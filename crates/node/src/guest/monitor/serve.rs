@@ -83,7 +83,10 @@ impl Monitor {
                 add(Sign::Input, sink, PollFlags::OUT);
             }
         }
-        let takes_input = self.running.as_ref().is_none_or(|it| it.streams.takes_input());
+        let takes_input = self
+            .running
+            .as_ref()
+            .is_none_or(|it| it.streams.takes_input());
         for (index, client) in self.clients.iter().enumerate() {
             let mut flags = PollFlags::empty();
             flags.set(PollFlags::OUT, client.has_pending());
@@ -104,7 +107,10 @@ impl Monitor {
     fn next_due(&self) -> Option<Instant> {
         let deadline = self.running.as_ref().and_then(|running| running.deadline);
         let health = self.health.as_ref().map(super::Health::due);
-        [deadline, self.again_at, health].into_iter().flatten().min()
+        [deadline, self.again_at, health]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn attend(&mut self, sign: Sign) {
@@ -135,8 +141,16 @@ impl Monitor {
     }
 
     fn do_what_is_due(&mut self) {
-        let has_input = self.running.as_ref().is_some_and(|it| it.streams.input.is_some());
-        if !has_input && self.holder.as_ref().is_some_and(|holder| holder.holds_input) {
+        let has_input = self
+            .running
+            .as_ref()
+            .is_some_and(|it| it.streams.input.is_some());
+        if !has_input
+            && self
+                .holder
+                .as_ref()
+                .is_some_and(|holder| holder.holds_input)
+        {
             self.hold();
             self.publish();
         }
@@ -157,7 +171,10 @@ impl Monitor {
             self.state.health = Some(health.state.clone());
             self.publish();
             if before != Some(status) {
-                self.tell("health_status", &[("health_status", status.name().to_owned())]);
+                self.tell(
+                    "health_status",
+                    &[("health_status", status.name().to_owned())],
+                );
             }
         }
     }
@@ -238,10 +255,9 @@ impl Monitor {
                 match (kind, content) {
                     (FrameKind::Input, bytes) => running.streams.give(bytes),
                     (FrameKind::EndOfInput, _) => running.streams.end_input(),
-                    (FrameKind::Size, [a, b, c, d]) => running.streams.resize(
-                        u16::from_le_bytes([*a, *b]),
-                        u16::from_le_bytes([*c, *d]),
-                    ),
+                    (FrameKind::Size, [a, b, c, d]) => running
+                        .streams
+                        .resize(u16::from_le_bytes([*a, *b]), u16::from_le_bytes([*c, *d])),
                     _ => self.clients[index].is_gone = true,
                 }
             }
@@ -299,8 +315,8 @@ impl Monitor {
         let is_hard = number == Signal::KILL.as_raw() || timeout_ms == Some(0);
         if let Some(running) = &mut self.running {
             running.is_stopping = true;
-            running.deadline = timeout_ms
-                .and_then(|ms| Instant::now().checked_add(Duration::from_millis(ms)));
+            running.deadline =
+                timeout_ms.and_then(|ms| Instant::now().checked_add(Duration::from_millis(ms)));
         }
         if is_hard {
             self.kill();
@@ -352,17 +368,18 @@ impl Monitor {
         let config = &self.workspace.record.config;
         let own = config.stop_signal.as_deref();
         let image = Some(self.facts.stop_signal.as_str()).filter(|text| !text.is_empty());
-        let system = self.is_system().then_some("RTMIN+3");
-        [own, image, system]
+        let system = self.running.as_ref().filter(|_| self.is_system());
+        [own, image]
             .into_iter()
             .flatten()
             .find_map(|text| crate::oci::parse_signal(text).ok())
+            .or_else(|| system.map(|running| crate::run::init::stop_signal(running.pid)))
             .unwrap_or(Signal::TERM.as_raw())
     }
 
     pub(super) fn is_system(&self) -> bool {
         let process = self.running.as_ref().and_then(|it| it.process.as_ref());
-        let arguments = process.map(|process| process.args.as_slice());
+        let arguments = process.map_or(&[][..], |process| &process.args);
         crate::run::system::is_meant(self.workspace.record.config.system, arguments)
     }
 

@@ -162,6 +162,9 @@ impl Container {
         cgroup
             .open_to_join(below)
             .step(|| "adding pid to the container's cgroup")?;
+        if below.is_empty() {
+            cgroup.join_beside(self.record.pid)?;
+        }
         Ok(Some(cgroup))
     }
 

@@ -90,16 +90,9 @@ fn means_runtime(verb: &OsStr, rest: &[OsString]) -> bool {
             let config = std::fs::read("config.json").unwrap_or_default();
             String::from_utf8_lossy(&config).contains("\"ociVersion\"")
         };
-        let has_option = rest
-            .iter()
-            .any(|word| is_one_of(option_name(word), &OCI_OPTIONS));
-        return has_option || (rest.len() == 1 && !rest[0].is_empty() && is_bundle());
+        return has_option(rest) || (rest.len() == 1 && !rest[0].is_empty() && is_bundle());
     }
-    if verb == "exec"
-        && rest
-            .iter()
-            .any(|word| is_one_of(option_name(word), &OCI_OPTIONS))
-    {
+    if verb == "exec" && has_option(rest) {
         return true;
     }
     let mut words = rest

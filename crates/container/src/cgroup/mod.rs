@@ -18,6 +18,7 @@ mod destroy;
 mod device_program;
 mod devices;
 mod directory;
+mod divided;
 mod freezer;
 mod limits;
 mod limits_v1;

@@ -132,7 +132,7 @@ pub(super) fn prepare(
     let stubs = Stubs::missing(&root, targets)?;
     let image = image_of(state, &root);
     let files = UnionView::open(&image.layers).map_err(image_error)?;
-    let mut spec = spec::build(&wanted, (&image, &files), HOSTNAME)?;
+    let mut spec = spec::build(&wanted, (&image, &files), HOSTNAME, "")?;
     if let Some(process) = &mut spec.process {
         process.env.retain(|entry| !entry.starts_with("HOSTNAME="));
     }

@@ -30,7 +30,7 @@ use super::place::Place;
 use super::protocol::{self, FrameKind, Reply};
 use super::workspace::{Taken, Workspace};
 use super::{check_name, event, monitor, name};
-use crate::run::{RunOptions, Volume, hostname, image_error, spec};
+use crate::run::{RunOptions, Volume, hostname, image_error, spec, system};
 use crate::volume;
 
 /// How often a made-up name may turn out to be taken.
@@ -96,9 +96,11 @@ pub fn run(
     let (workspace, signals) = prepare(options)?;
     let place = Place::of(options);
     let id = workspace.record.id.clone();
+    let config = &workspace.record.config;
+    let (terminal, interactive) = (config.terminal, config.interactive);
     let (socket, mut child) = begin(&place, workspace, how)?;
     known(&id);
-    let relay = Relay::new(socket, options.terminal, options.interactive, attach);
+    let relay = Relay::new(socket, terminal, interactive, attach);
     let parting = relay.carry(&signals, &mut || None);
     // The monitor has said its last word: nothing of it is left when we end.
     if matches!(parting, Ok(Parting::Ended(_))) {
@@ -174,10 +176,8 @@ fn make(options: &RunOptions, check: bool) -> Result<Workspace> {
         check_name(name)?;
     }
     let mut config = options.clone();
-    if config.terminal {
-        let size = tcgetwinsize(stdin()).ok();
-        config.terminal_size = size.map(|size| (size.ws_row, size.ws_col));
-    }
+    let size = tcgetwinsize(stdin()).ok();
+    config.terminal_size = size.map(|size| (size.ws_row, size.ws_col));
     settle(&mut config)?;
     let store = Store::new(&options.store);
     let lock = store.lock_shared().map_err(image_error)?;
@@ -187,6 +187,7 @@ fn make(options: &RunOptions, check: bool) -> Result<Workspace> {
     if check {
         check_configuration(&config, &image)?;
     }
+    system::settle(&mut config, &image);
     umask(Mode::WGRP | Mode::WOTH);
     let made = make_workspace(&options.store, options.name.as_deref(), |id, name| {
         GuestRecord::new(id, name, config.clone(), image.manifest)
@@ -224,12 +225,9 @@ fn check_configuration(config: &RunOptions, image: &Image) -> Result<()> {
         }
     }
     let files = UnionView::open(&image.layers).map_err(image_error)?;
-    spec::build(
-        &config,
-        (image, &files),
-        &hostname(&config, &"0".repeat(64)),
-    )
-    .map(drop)
+    let id = "0".repeat(64);
+    let hostname = hostname(&config, &id);
+    spec::build(&config, (image, &files), &hostname, &id).map(drop)
 }
 
 /// Makes the volumes of a new guest, which its record names, and fills those that are empty.

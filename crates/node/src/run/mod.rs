@@ -12,6 +12,7 @@
 
 pub(crate) mod capability;
 mod device;
+pub(crate) mod init;
 pub(crate) mod layers;
 pub(crate) mod network_files;
 mod options;

@@ -11,7 +11,7 @@ use insula_image::{Config, Image, ResolvedUser, UnionView};
 
 use super::options::{Network, RunOptions, Tmpfs, Volume};
 use super::security::Security;
-use super::{capability, device, user};
+use super::{capability, device, system, user};
 
 const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -37,25 +37,31 @@ const READ_ONLY: [&str; 5] = [
     "/proc/sysrq-trigger",
 ];
 
-/// The whole configuration of a container that will be called `hostname`, of an image and its
-/// files.
+/// The whole configuration of the container `id` that will be called `hostname`, of an image and
+/// its files.
 pub(crate) fn build(
     options: &RunOptions,
     (image, files): (&Image, &UnionView),
     hostname: &str,
+    id: &str,
 ) -> Result<Spec> {
     let mut security = Security::parse(&options.security)?;
     if options.privileged {
         security.open_all();
     }
+    let config = &image.config.config;
+    let is_system = system::is_asked_for(options, config);
+    let mut added = options.capabilities_added.clone();
+    if is_system {
+        added.extend(system::capabilities(&options.capabilities_dropped));
+    }
     let sets = match options.privileged {
         true => capability::all_but(&options.capabilities_dropped)?,
-        false => capability::choose(&options.capabilities_added, &options.capabilities_dropped)?,
+        false => capability::choose(&added, &options.capabilities_dropped)?,
     };
-    let config = &image.config.config;
     let mut user = user::resolve(options.user.as_deref().unwrap_or(&config.user), files)?;
     user.groups.extend(user::groups(&options.groups, files)?);
-    Ok(Spec {
+    let mut spec = Spec {
         oci_version: OCI_VERSION.to_owned(),
         root: Some(Root {
             path: PathBuf::from("root"),
@@ -67,7 +73,11 @@ pub(crate) fn build(
         linux: Some(linux(options, &security, &sets)?),
         process: Some(process(options, config, (&security, sets, user), hostname)?),
         ..Spec::default()
-    })
+    };
+    if is_system {
+        system::adapt(&mut spec, id);
+    }
+    Ok(spec)
 }
 
 fn process(
@@ -121,7 +131,8 @@ fn process(
     })
 }
 
-fn arguments(options: &RunOptions, config: &Config) -> Result<Vec<String>> {
+/// The program and its arguments.
+pub(super) fn arguments(options: &RunOptions, config: &Config) -> Result<Vec<String>> {
     let (entrypoint, command) = match &options.entrypoint {
         Some(entrypoint) => (entrypoint, &options.command),
         None if options.command.is_empty() => (&config.entrypoint, &config.cmd),
@@ -394,7 +405,7 @@ mod tests {
     fn try_build(options: &RunOptions, config: Config) -> Result<Spec> {
         let image = image(config);
         let files = UnionView::open(&image.layers).unwrap();
-        build(options, (&image, &files), "box")
+        build(options, (&image, &files), "box", &"0".repeat(64))
     }
 
     fn built(options: &RunOptions, config: Config) -> Spec {

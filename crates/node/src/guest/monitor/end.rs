@@ -25,8 +25,14 @@ const LAST_READS_MAX: usize = 4096;
 struct Verdict {
     code: Option<i32>,
     oom_killed: bool,
-    /// A system restarted itself.
-    reboots: bool,
+    left: Option<Leave>,
+}
+
+/// How a system itself ended its run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Leave {
+    Reboot,
+    PowerOff,
 }
 
 impl Monitor {
@@ -111,15 +117,15 @@ impl Monitor {
             .and_then(|container| container.control_group())
             .and_then(|group| group.oom_kills());
         // reboot(2) in a PID namespace ends its first process by one of two signals.
-        let (reboots, code) = match exit {
-            Some(Exit::Signal(1)) if self.is_system() => (true, Some(0)),
-            Some(Exit::Signal(2)) if self.is_system() => (false, Some(0)),
-            other => (false, other.map(Exit::code)),
+        let (left, code) = match exit {
+            Some(Exit::Signal(1)) if self.is_system() => (Some(Leave::Reboot), Some(0)),
+            Some(Exit::Signal(2)) if self.is_system() => (Some(Leave::PowerOff), Some(0)),
+            other => (None, other.map(Exit::code)),
         };
         Verdict {
             code,
             oom_killed: oom_kills.is_ok_and(|count| count > 0),
-            reboots,
+            left,
         }
     }
 
@@ -127,9 +133,20 @@ impl Monitor {
     fn decide(&mut self, verdict: Verdict) {
         let is_asked = |role| matches!(role, Role::Stopping { restarts: true });
         let is_restart = self.clients.iter().any(|client| is_asked(client.role));
-        if is_restart || (verdict.reboots && self.wanted == Wanted::Up) {
+        if is_restart {
             self.restart_now();
             return;
+        }
+        match verdict.left.filter(|_| self.wanted == Wanted::Up) {
+            // One that restarts itself as soon as it is up is slowed down like one that fails.
+            Some(Leave::Reboot) => return self.wait_for_restart(),
+            // Whoever switched it off inside does not want it up again.
+            Some(Leave::PowerOff) => {
+                self.wanted = Wanted::Down;
+                self.workspace.record.stopped_by_user = true;
+                return;
+            }
+            None => {}
         }
         let policy = self.workspace.record.config.restart;
         if self.wanted == Wanted::Up && policy.asks_for(verdict.code, self.state.restarts) {
@@ -205,7 +222,12 @@ impl Monitor {
         live::remove(&self.live);
         let kept = match is_removed {
             true => self.workspace.remove(),
-            false => self.workspace.save(),
+            false => {
+                let saved = self.workspace.save();
+                // Who is told of the end and looks sees that nobody works on the guest any more.
+                drop(self.workspace);
+                saved
+            }
         };
         let end = End {
             exit_code: ended.as_ref().and_then(|ended| ended.exit_code),

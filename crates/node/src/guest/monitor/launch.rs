@@ -12,7 +12,7 @@ use insula_image::{Image, Store, UnionView};
 use super::super::place::Place;
 use super::super::workspace::Workspace;
 use super::streams::{Streams, leave_standard_streams};
-use crate::run::{RunOptions, hostname, image_error, layers, network_files, secret, spec, system};
+use crate::run::{RunOptions, hostname, image_error, layers, network_files, secret, spec};
 use crate::volume;
 
 /// A program that runs.
@@ -45,10 +45,7 @@ pub(super) fn launch(place: &Place, workspace: &Workspace) -> Result<(Running, I
     let image = resolve(&options, workspace)?;
     let files = UnionView::open(&image.layers).map_err(image_error)?;
     let hostname = hostname(&options, id);
-    let mut spec = spec::build(&options, (&image, &files), &hostname)?;
-    if system::is_wanted(options.system, &spec) {
-        system::adapt(&mut spec);
-    }
+    let mut spec = spec::build(&options, (&image, &files), &hostname, id)?;
     secret::show(&options.secrets, &place.live(id), &mut spec)?;
     if !workspace.has_layer() {
         workspace.make_layer(&files, &network_files::make(&options, &hostname))?;

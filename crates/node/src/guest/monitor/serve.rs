@@ -368,17 +368,18 @@ impl Monitor {
         let config = &self.workspace.record.config;
         let own = config.stop_signal.as_deref();
         let image = Some(self.facts.stop_signal.as_str()).filter(|text| !text.is_empty());
-        let system = self.is_system().then_some("RTMIN+3");
-        [own, image, system]
+        let system = self.running.as_ref().filter(|_| self.is_system());
+        [own, image]
             .into_iter()
             .flatten()
             .find_map(|text| crate::oci::parse_signal(text).ok())
+            .or_else(|| system.map(|running| crate::run::init::stop_signal(running.pid)))
             .unwrap_or(Signal::TERM.as_raw())
     }
 
     pub(super) fn is_system(&self) -> bool {
         let process = self.running.as_ref().and_then(|it| it.process.as_ref());
-        let arguments = process.map(|process| process.args.as_slice());
+        let arguments = process.map_or(&[][..], |process| &process.args);
         crate::run::system::is_meant(self.workspace.record.config.system, arguments)
     }
 

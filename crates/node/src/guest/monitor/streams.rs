@@ -10,6 +10,7 @@ use insula_sys::Errno;
 use insula_sys::rustix::fs::{Mode, OFlags, open};
 use insula_sys::rustix::io::{ioctl_fionbio, read, write};
 use insula_sys::rustix::pipe::{PipeFlags, pipe_with};
+use insula_sys::rustix::pty::{OpenptFlags, ioctl_tiocgptpeer};
 use insula_sys::rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use insula_sys::rustix::termios::{Winsize, tcsetwinsize};
 
@@ -25,6 +26,9 @@ pub(super) struct Streams {
     pub(super) output: Option<OwnedFd>,
     pub(super) errors: Option<OwnedFd>,
     pub(super) terminal: Option<OwnedFd>,
+    /// The guest's side of the terminal: while it is open the terminal has no end. A system closes
+    /// its console and opens it again.
+    terminal_peer: Option<OwnedFd>,
     /// What the guest has not taken yet.
     pending: Vec<u8>,
     ends_after_pending: bool,
@@ -110,8 +114,15 @@ impl Streams {
     /// The terminal that the program was given.
     pub(super) fn set_terminal(&mut self, terminal: OwnedFd) -> Result<()> {
         ioctl_fionbio(&terminal, true).step(|| "set up the guest's terminal")?;
-        self.terminal = Some(terminal);
+        self.keep_open(terminal);
         Ok(())
+    }
+
+    fn keep_open(&mut self, terminal: OwnedFd) {
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        // Without it output ends when the program has closed the terminal.
+        self.terminal_peer = ioctl_tiocgptpeer(&terminal, flags).ok();
+        self.terminal = Some(terminal);
     }
 
     /// The descriptors that output comes from.
@@ -232,14 +243,13 @@ impl Streams {
 
     /// Takes one of [`Streams::named`] on. False when there is no such name.
     pub(super) fn put(&mut self, name: &str, fd: OwnedFd) -> bool {
-        let place = match name {
-            "input" => &mut self.input,
-            "output" => &mut self.output,
-            "errors" => &mut self.errors,
-            "terminal" => &mut self.terminal,
+        match name {
+            "input" => self.input = Some(fd),
+            "output" => self.output = Some(fd),
+            "errors" => self.errors = Some(fd),
+            "terminal" => self.keep_open(fd),
             _ => return false,
-        };
-        *place = Some(fd);
+        }
         true
     }
 }

@@ -59,8 +59,12 @@ pub(crate) fn docker_command(command: &str) -> Option<&'static str> {
 
 const DOCKER_FLAGS: &[(&[&str], &str)] = &[
     (
-        &["--format", "--filter"],
-        "here it is -o jsonpath={.id}, -o json, or -o name",
+        &["--format"],
+        "Go templates are not read here: it is -o jsonpath={.id}, -o json, or -o name",
+    ),
+    (
+        &["--filter"],
+        "this listing has no filter: -o json, or -o jsonpath=…, and choose there",
     ),
     (&["--no-trunc"], "here it is -o wide"),
     (&["--net"], "here it is --network none or --network host"),
@@ -74,25 +78,21 @@ const DOCKER_FLAGS: &[(&[&str], &str)] = &[
         "networks other than none and host are not built yet; --network host opens every port",
     ),
     (
-        &["--platform", "--arch"],
-        "insula pull --platform brings an image of another one; running it is not built yet",
+        &["--arch"],
+        "here it is --platform linux/ARCHITECTURE; running another one is not built yet",
     ),
-    (
-        &[
-            "--restart",
-            "--health-cmd",
-            "--health-interval",
-            "--no-healthcheck",
-        ],
-        "a container lives as long as the command; supervision is not built yet",
-    ),
-    (
-        &["--log-driver", "--log-opt", "--cidfile", "--detach-keys"],
-        "the container's output is the command's output: redirect it",
-    ),
+    (&["--time"], "here it is --timeout SECONDS"),
     (
         &["--runtime"],
         "here it is --isolation container; other walls are not built yet",
+    ),
+    (
+        &["--init"],
+        "a program that starts others and does not wait for them needs an init in its image",
+    ),
+    (
+        &["--link", "--volumes-from"],
+        "containers are not linked here; the same volume may be given to several with -v",
     ),
 ];
 
@@ -111,26 +111,19 @@ const DOCKER_COMMANDS: &[(&[&str], &str)] = &[
     ),
     (&["load"], "here it is: insula image import FILE"),
     (
-        &["ls", "ps"],
-        "running containers are listed by: insula oci list",
+        &["save"],
+        "here it is: insula image export --format docker -o FILE IMAGE",
     ),
     (
-        &[
-            "stop", "restart", "logs", "attach", "stats", "top", "wait", "rename", "port",
-        ],
-        "`insula run` runs in the foreground and cleans up after itself; background containers are \
-         not built yet",
+        &["import"],
+        "here it is: insula image import --tag NAME FILE",
     ),
+    (&["history"], "here it is: insula image history IMAGE"),
     (&["network", "compose", "context", "swarm"], "not built yet"),
     (
         &["apply", "get", "describe", "node", "cluster"],
         "the cluster is not built yet",
     ),
-    (
-        &["save"],
-        "here it is: insula image export --format docker -o FILE IMAGE",
-    ),
-    (&["history"], "here it is: insula image history IMAGE"),
 ];
 
 #[cfg(test)]
@@ -151,5 +144,26 @@ mod tests {
         assert!(docker_flag("--format={{.ID}}").is_some_and(|hint| hint.contains("jsonpath")));
         assert!(docker_flag("--publish").is_some());
         assert_eq!(docker_flag("--nonsense"), None);
+    }
+
+    #[test]
+    fn what_is_a_command_here_is_not_explained_away() {
+        let parser = crate::cli::parser();
+        for command in parser.get_subcommands() {
+            let mut names = std::iter::once(command.get_name()).chain(command.get_all_aliases());
+            assert!(
+                names.all(|name| docker_command(name).is_none()),
+                "{command}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_flag_of_run_is_not_explained_away() {
+        let parser = crate::cli::parser();
+        let run = parser.find_subcommand("run").unwrap();
+        for name in run.get_arguments().filter_map(clap::Arg::get_long) {
+            assert_eq!(docker_flag(&format!("--{name}")), None, "{name}");
+        }
     }
 }

@@ -230,6 +230,11 @@ pub(crate) fn image_names() -> Vec<String> {
     names.collect()
 }
 
+/// Names of guests, for completion.
+pub(crate) fn guest_names() -> Vec<String> {
+    insula_node::guest::names(&store::Location::choose(None).place())
+}
+
 fn dispatch(arguments: Arguments, pulled: Option<&str>) -> Result<u8, Failure> {
     let store = store::Location::choose(arguments.store);
     match arguments.command {

@@ -97,7 +97,7 @@ pub fn find(place: &Place, name: &str) -> Result<Guest> {
 /// The identifier of a guest.
 pub(super) fn identify(place: &Place, name: &str) -> Result<String> {
     if super::check_name(name).is_err() {
-        return Err(unknown(name));
+        return Err(unlike_any(place, name));
     }
     let holder = std::fs::read_link(place.store.join("names").join(name));
     if let Ok(holder) = holder
@@ -114,12 +114,21 @@ pub(super) fn identify(place: &Place, name: &str) -> Result<String> {
         .filter(|record| record.id.starts_with(name) || record.name.starts_with(name));
     match (matches.next(), matches.next()) {
         (Some(record), None) => Ok(record.id),
-        (None, _) => Err(unknown(name)),
+        (None, _) => Err(unlike_any(place, name)),
         (Some(one), Some(other)) => Err(Error::new(format!(
             "`{name}` is the start of several guests: {}, {}, …",
             one.name, other.name
         ))
         .hint("give more of the name or the identifier")),
+    }
+}
+
+/// A slip of the fingers is told the name that was meant.
+fn unlike_any(place: &Place, name: &str) -> Error {
+    let names = super::list::names(place);
+    match crate::oci::nearest(name, names.iter().map(String::as_str)) {
+        Some(near) => unknown(name).hint(format!("did you mean `{near}`?")),
+        None => unknown(name),
     }
 }
 

@@ -37,6 +37,7 @@ pub use engine::prune;
 use failure::{Failure, Result};
 use invocation::{Asked, Invocation};
 use log::{Level, Log};
+pub(crate) use nearest::nearest;
 
 /// The name and version, as the tools that ask for `--version` read it: three words.
 const VERSION: &str = concat!("insula version ", env!("CARGO_PKG_VERSION"), "\nspec: ");

@@ -11,6 +11,7 @@ mod file_system;
 mod kernel;
 mod probe;
 mod process;
+mod subordinate;
 
 use std::path::Path;
 
@@ -94,6 +95,7 @@ pub fn examine(store: &Path) -> Vec<Check> {
     checks.push(kernel::seccomp());
     checks.push(kernel::security_modules());
     checks.extend(process::checks());
+    checks.push(subordinate::check());
     checks.push(kernel::virtualisation());
     checks
 }

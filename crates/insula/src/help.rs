@@ -15,7 +15,7 @@ const GROUPS: &[(&str, &[&str])] = &[
         &[
             "run", "create", "start", "stop", "restart", "ps", "logs", "stats", "top", "port",
             "events", "exec", "shell", "attach", "console", "pause", "resume", "kill", "wait",
-            "update", "rename", "cp", "diff", "commit", "export", "rm", "oci",
+            "update", "rename", "cp", "diff", "commit", "export", "generate", "rm", "oci",
         ],
     ),
     (

@@ -20,6 +20,7 @@ mod each;
 mod events;
 mod exec;
 mod export;
+mod generate;
 mod help;
 mod image;
 mod images;
@@ -120,6 +121,7 @@ enum Command {
     Diff(diff::Arguments),
     Commit(commit::Arguments),
     Export(export::Arguments),
+    Generate(generate::Arguments),
     Rm(rm::Arguments),
     /// Run as an OCI runtime (create, start, state, kill, delete, …)
     // Chosen by `role` before parsing; named here for help, completions and manual pages.
@@ -268,6 +270,7 @@ fn dispatch(arguments: Arguments, pulled: Option<&str>) -> Result<u8, Failure> {
         Command::Diff(arguments) => diff::run(&arguments, &store),
         Command::Commit(arguments) => commit::run(arguments, &store),
         Command::Export(arguments) => export::run(&arguments, &store),
+        Command::Generate(arguments) => generate::run(&arguments, &store),
         Command::Rm(arguments) => rm::run(&arguments, &store),
         Command::Prune(arguments) => prune::run(&arguments, &store),
         Command::Pull(arguments) => pull::run(&arguments, &store),

@@ -297,7 +297,6 @@ impl Monitor {
         self.again_at = None;
         self.hold();
         self.publish();
-        insula_sys::process::release_program_pages();
     }
 
     /// Has a second process hold what must not be lost with this one.

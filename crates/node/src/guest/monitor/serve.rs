@@ -21,6 +21,8 @@ pub(super) const BACK_OFF_MS_MIN: u64 = 100;
 pub(super) const BACK_OFF_MS_MAX: u64 = 60_000;
 /// A program that ran so long is taken for well: the next restart waits the least again.
 pub(super) const STEADY: Duration = Duration::from_secs(10);
+/// A monitor that had nothing to do for so long expects that to go on.
+const REST: Duration = Duration::from_secs(1);
 /// Reads of one stream before others have their turn.
 const READS_MAX: usize = 16;
 /// Connections at once: each is a command that waits.
@@ -93,9 +95,16 @@ impl Monitor {
             flags.set(PollFlags::IN, takes_input || client.role != Role::Attached);
             add(Sign::Client(index), client.fd(), flags);
         }
-        let limit = self.next_due().map(until);
+        let due = self.next_due();
         // Nothing but a signal interrupts, and all of them are blocked.
-        let _ = poll(&mut fds, limit.as_ref());
+        let rest = Instant::now() + REST;
+        let first = due.map_or(rest, |due| due.min(rest));
+        let woken = poll(&mut fds, Some(&until(first)));
+        if woken == Ok(0) && due.is_none_or(|due| due > rest) {
+            // What is not needed while nothing happens is given back.
+            insula_sys::process::release_program_pages();
+            let _ = poll(&mut fds, due.map(until).as_ref());
+        }
         let ready = fds.iter().map(|fd| !fd.revents().is_empty());
         signs
             .into_iter()

@@ -55,6 +55,9 @@ _insula() {
             insula,export)
                 cmd="insula__subcmd__export"
                 ;;
+            insula,generate)
+                cmd="insula__subcmd__generate"
+                ;;
             insula,help)
                 cmd="insula__subcmd__help"
                 ;;
@@ -160,6 +163,9 @@ _insula() {
             insula,wait)
                 cmd="insula__subcmd__wait"
                 ;;
+            insula__subcmd__generate,systemd)
+                cmd="insula__subcmd__generate__subcmd__systemd"
+                ;;
             insula__subcmd__image,build)
                 cmd="insula__subcmd__image__subcmd__build"
                 ;;
@@ -248,7 +254,7 @@ _insula() {
 
     case "${cmd}" in
         insula)
-            opts="-h -V --color --store --help --version run create start stop restart ps ls logs stats top port events exec shell attach console pause resume unpause kill wait update rename cp diff commit export rm oci pull push build images tag rmi image volume inspect login logout df prune system doctor info version completion help"
+            opts="-h -V --color --store --help --version run create start stop restart ps ls logs stats top port events exec shell attach console pause resume unpause kill wait update rename cp diff commit export generate rm oci pull push build images tag rmi image volume inspect login logout df prune system doctor info version completion help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -960,6 +966,50 @@ _insula() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        insula__subcmd__generate)
+            opts="-h --color --store --help systemd"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        insula__subcmd__generate__subcmd__systemd)
+            opts="-h --color --store --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
@@ -2915,7 +2965,11 @@ _insula_with_names() {
     local word="${COMP_WORDS[COMP_CWORD]}"
     [[ "$word" == -* ]] && return
     case "${COMP_WORDS[1]}" in
-        run|rmi|inspect)
+        start|stop|restart|logs|exec|shell|attach|console|stats|top|port|cp|diff|commit|export|inspect|pause|resume|kill|wait|update|rename|rm)
+            COMPREPLY+=( $(compgen -W "$(insula __complete guests 2>/dev/null)" -- "$word") ) ;;
+    esac
+    case "${COMP_WORDS[1]}" in
+        run|create|rmi|inspect)
             COMPREPLY+=( $(compgen -W "$(insula __complete images 2>/dev/null)" -- "$word") ) ;;
         image)
             case "${COMP_WORDS[2]}" in

@@ -57,6 +57,7 @@ complete -c insula -n "__fish_insula_needs_command" -f -a "cp" -d 'Copy files be
 complete -c insula -n "__fish_insula_needs_command" -f -a "diff" -d 'List the files that a container has changed'
 complete -c insula -n "__fish_insula_needs_command" -f -a "commit" -d 'Make an image of a container as it is now'
 complete -c insula -n "__fish_insula_needs_command" -f -a "export" -d 'Write a container\'s files as a tar archive'
+complete -c insula -n "__fish_insula_needs_command" -f -a "generate" -d 'Write files for the host\'s service manager'
 complete -c insula -n "__fish_insula_needs_command" -f -a "rm" -d 'Remove containers'
 complete -c insula -n "__fish_insula_needs_command" -f -a "oci" -d 'Run as an OCI runtime (create, start, state, kill, delete, …)'
 complete -c insula -n "__fish_insula_needs_command" -f -a "pull" -d 'Bring an image from a registry'
@@ -403,6 +404,17 @@ always\t'In every case'
 never\t'Never'"
 complete -c insula -n "__fish_insula_using_subcommand export" -l store -d 'Where images and containers are kept [default: $INSULA_STORE or /var/lib/insula]' -r -F
 complete -c insula -n "__fish_insula_using_subcommand export" -s h -l help -d 'Print help'
+complete -c insula -n "__fish_insula_using_subcommand generate; and not __fish_seen_subcommand_from systemd" -l color -d 'When to colour output: auto, always, never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'In every case'
+never\t'Never'"
+complete -c insula -n "__fish_insula_using_subcommand generate; and not __fish_seen_subcommand_from systemd" -l store -d 'Where images and containers are kept [default: $INSULA_STORE or /var/lib/insula]' -r -F
+complete -c insula -n "__fish_insula_using_subcommand generate; and not __fish_seen_subcommand_from systemd" -s h -l help -d 'Print help'
+complete -c insula -n "__fish_insula_using_subcommand generate; and not __fish_seen_subcommand_from systemd" -f -a "systemd" -d 'Print a systemd unit that starts a container when the host starts, and stops it when it ends'
+complete -c insula -n "__fish_insula_using_subcommand generate; and __fish_seen_subcommand_from systemd" -l color -d 'When to colour output: auto, always, never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'In every case'
+never\t'Never'"
+complete -c insula -n "__fish_insula_using_subcommand generate; and __fish_seen_subcommand_from systemd" -l store -d 'Where images and containers are kept [default: $INSULA_STORE or /var/lib/insula]' -r -F
+complete -c insula -n "__fish_insula_using_subcommand generate; and __fish_seen_subcommand_from systemd" -s h -l help -d 'Print help'
 complete -c insula -n "__fish_insula_using_subcommand rm" -l color -d 'When to colour output: auto, always, never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'In every case'
 never\t'Never'"
@@ -823,4 +835,5 @@ never\t'Never'"
 complete -c insula -n "__fish_insula_using_subcommand help" -l store -d 'Where images and containers are kept [default: $INSULA_STORE or /var/lib/insula]' -r -F
 complete -c insula -n "__fish_insula_using_subcommand help" -s h -l help -d 'Print help'
 
-complete -c insula -n "__fish_seen_subcommand_from run rmi inspect rm" -f -a "(insula __complete images 2>/dev/null)"
+complete -c insula -n "__fish_seen_subcommand_from run create rmi inspect; or __fish_seen_subcommand_from image; and __fish_seen_subcommand_from rm" -f -a "(insula __complete images 2>/dev/null)"
+complete -c insula -n "not __fish_seen_subcommand_from image; and __fish_seen_subcommand_from start stop restart logs exec shell attach console stats top port cp diff commit export inspect pause resume kill wait update rename rm" -f -a "(insula __complete guests 2>/dev/null)"

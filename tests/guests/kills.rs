@@ -2,7 +2,7 @@
 
 use insula_sys::rustix::process::Signal;
 
-use crate::world::{Chance, World, kill};
+use crate::world::{Chance, World, is_dead, kill};
 
 const TICK: [&str; 3] = [
     "sh",
@@ -80,12 +80,14 @@ fn with_all_its_processes_killed_a_guest_is_found_again() {
     let world = World::new();
     let id = start(&world, "web");
     // The holder first: it would be faster than us.
-    for which in ["holder", "monitor"] {
-        kill(world.process(&id, which), Signal::STOP);
+    let pids = ["holder", "monitor"].map(|which| world.process(&id, which));
+    for pid in pids {
+        kill(pid, Signal::STOP);
     }
-    for which in ["holder", "monitor"] {
-        kill(world.process(&id, which), Signal::KILL);
+    for pid in pids {
+        kill(pid, Signal::KILL);
     }
+    world.settle("they are dead", |_| pids.iter().all(|pid| is_dead(*pid)));
     assert_eq!(world.status("web"), "running");
     assert_eq!(world.state(&id).unwrap()["outputLost"], true);
     assert_eq!(world.succeed(&["exec", "web", "echo", "here"]), "here");
@@ -105,6 +107,7 @@ fn a_guest_that_ended_unseen_is_put_right() {
     for pid in pids {
         kill(pid, Signal::KILL);
     }
+    world.settle("they are dead", |_| pids.iter().all(|pid| is_dead(*pid)));
     let guest = world.guest("web");
     assert_eq!(guest["status"], "exited");
     assert!(guest["exitCode"].is_null());

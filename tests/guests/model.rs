@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use crate::world::{Chance, World};
 
-const NAMES: [&str; 3] = ["a", "b", "c"];
+/// No letter of them is a digit of an identifier, for its beginning would be a name, too.
+const NAMES: [&str; 3] = ["one", "six", "two"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Status {

@@ -206,6 +206,13 @@ pub(crate) fn kill(pid: i32, signal: Signal) {
     let _ = kill_process(pid, signal);
 }
 
+/// Whether a process holds nothing any more: it is gone, or nobody has reaped it yet.
+pub(crate) fn is_dead(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit(") ").next().unwrap_or_default();
+    state.is_empty() || state.starts_with('Z')
+}
+
 /// xorshift64*: the same steps for the same seed, on every machine.
 pub(crate) struct Chance(u64);
 

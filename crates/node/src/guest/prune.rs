@@ -13,7 +13,7 @@ use insula_sys::Errno;
 use insula_sys::rustix::event::{PollFd, PollFlags, Timespec, poll};
 use insula_sys::rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::find::{clean_up, look};
+use super::find::{clean_up, look, pause_briefly};
 use super::format::{GuestRecord, GuestState, ProcessName};
 use super::list::{directories, users_of_image};
 use super::live;
@@ -127,9 +127,20 @@ fn remove_unwanted(place: &Place, record: &GuestRecord) -> Result<bool> {
 
 /// A guest whose command was killed is being ended by its monitor: that is waited for.
 fn wait_for_bound(place: &Place, id: &str) {
-    let Some(state) = live::read(&place.live(id)) else {
-        return;
-    };
+    const MOMENTS: u32 = 1000;
+    let directory = place.directory(id);
+    let mut state = live::read(&place.live(id));
+    // One that has just begun has not said yet for whom.
+    for _ in 0..MOMENTS {
+        if state.is_some() || workspace::owner(&directory).is_none() {
+            break;
+        }
+        if pause_briefly().is_err() {
+            break;
+        }
+        state = live::read(&place.live(id));
+    }
+    let Some(state) = state else { return };
     if state
         .bound_to
         .is_some_and(|command| !live::is_alive(command))

@@ -31,6 +31,7 @@ use insula_container::cgroup::Manager;
 use insula_container::error::{Context, Result};
 use insula_sys::descriptor::inherit;
 use insula_sys::process::block_signals;
+use insula_sys::rustix::event::{PollFd, PollFlags, Timespec, poll};
 use insula_sys::rustix::fs::Mode;
 use insula_sys::rustix::io::fcntl_dupfd_cloexec;
 use insula_sys::rustix::process::{Pid, PidfdFlags, chdir, getppid, pidfd_open, setsid, umask};
@@ -118,6 +119,10 @@ fn start(place: Place, id: &str, how: &str) -> Result<()> {
     // A copy: were the number itself given up, the next file would get it and lose it again.
     let socket = fcntl_dupfd_cloexec(stdin(), 3).step(|| "take the socket of the command")?;
     let command = getppid().map(|parent| live::process_name(parent.as_raw_pid()));
+    // A command that is gone has closed its end before its children got another parent.
+    if how == START_BOUND && is_hung_up(&socket) {
+        return abandon(&place, id);
+    }
     leave()?;
     streams::leave_standard_streams()?;
     let is_attached = how != START_DETACHED;
@@ -156,6 +161,17 @@ fn start(place: Place, id: &str, how: &str) -> Result<()> {
             Err(error)
         }
     }
+}
+
+fn is_hung_up(socket: &OwnedFd) -> bool {
+    let now = Timespec::default();
+    let mut fds = [PollFd::new(socket, PollFlags::IN)];
+    poll(&mut fds, Some(&now)).is_ok_and(|_| fds[0].revents().contains(PollFlags::HUP))
+}
+
+/// The command that the guest was to end with has ended before it began.
+fn abandon(place: &Place, id: &str) -> Result<()> {
+    Workspace::take(&place.store, id)?.remove()
 }
 
 fn take_over(place: Place, id: &str, held: &[OsString]) -> Result<()> {

@@ -11,7 +11,7 @@
 //!                    exited ──policy──────┘
 //! ```
 //!
-//! Start at [`run`] for the life of `insula run`, at [`find`] for how a guest is looked up, and at
+//! Start at [`run`] for the life of `insula run`, at [`find()`] for how a guest is looked up, and at
 //! `monitor/mod.rs` for what goes on meanwhile.
 
 mod attach;

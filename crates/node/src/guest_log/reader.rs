@@ -1,6 +1,6 @@
 //! Reads a log from its oldest chunk or from its last lines, while it is written and rotated.
 //!
-//! [`LogReader::next`] gives one chunk after the other across segments; at the end it says
+//! [`LogReader::read`] gives one chunk after the other across segments; at the end it says
 //! [`Step::End`] and may be asked again later. What is missing is never passed over in silence: it
 //! is a [`Notice`]. Choosing what to show is `select.rs`, printing is `show.rs`.
 
@@ -88,7 +88,7 @@ impl LogReader {
         step.step(|| format!("read the log in {}", self.path.display()))
     }
 
-    /// The bytes of the chunk that [`next`](Self::next) gave last.
+    /// The bytes of the chunk that [`read`](Self::read) gave last.
     ///
     /// # Errors
     /// The kernel cannot read them; or it is not that chunk.

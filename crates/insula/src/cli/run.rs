@@ -112,7 +112,7 @@ pub(super) struct GuestArguments {
 
 #[derive(Debug, clap::Args)]
 struct Supervision {
-    /// When to start it again: no, always, unless-stopped, on-failure, on-failure:COUNT
+    #[arg(help = "When to start it again: no, always, unless-stopped, on-failure[:COUNT]")]
     #[arg(long, value_name = "POLICY", default_value = "no", value_parser = value::restart)]
     restart: RestartPolicy,
 

@@ -30,7 +30,7 @@ pub(super) struct Arguments {
     #[arg(long = "pids-limit", value_name = "NUMBER")]
     pids: Option<u64>,
 
-    /// When to start it again: no, always, unless-stopped, on-failure, on-failure:COUNT
+    #[arg(help = "When to start it again: no, always, unless-stopped, on-failure[:COUNT]")]
     #[arg(long, value_name = "POLICY", value_parser = value::restart)]
     restart: Option<RestartPolicy>,
 }

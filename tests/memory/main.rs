@@ -11,9 +11,8 @@ use insula_sys::trace::peak_memory;
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::{Value, json};
 
-/// For `oci run` of a static program that does nothing. The promise is 1536: this bound allows for a
-/// list of hot functions that has aged.
-const RUN_LIMIT_KIB: u64 = 2560;
+/// For `oci run` of a static program that does nothing.
+const RUN_LIMIT_KIB: u64 = 1536;
 const VERSION_LIMIT_KIB: u64 = 1536;
 const RUNS: u32 = 5;
 

@@ -11,8 +11,8 @@
 //!                    exited ──policy──────┘
 //! ```
 //!
-//! Start at [`run`] for the life of `insula run`, at [`find()`] for how a guest is looked up, and at
-//! `monitor/mod.rs` for what goes on meanwhile.
+//! Start at [`run`] for the life of `insula run`, at [`find()`] for how a guest is looked up, and
+//! at `monitor/mod.rs` for what goes on meanwhile.
 
 mod attach;
 mod configure;

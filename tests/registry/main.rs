@@ -9,7 +9,7 @@
 )]
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -446,8 +446,35 @@ fn a_build_pulls_what_from_and_copy_from_name() {
     assert_eq!(world.entries("staging"), 0);
 }
 
+/// Answers a client of HTTP or SOCKS 5 (RFC 1928). Returns the place that it asked for.
+fn shake_hands(client: &TcpStream) -> Option<String> {
+    let mut reader = BufReader::new(client);
+    let mut answer = client;
+    if reader.fill_buf().ok()?.first() != Some(&5) {
+        let mut lines = reader.lines().map_while(Result::ok);
+        let first = lines.next()?;
+        lines.take_while(|line| !line.is_empty()).for_each(drop);
+        answer.write_all(b"HTTP/1.1 200 OK\r\n\r\n").ok()?;
+        return first.split(' ').nth(1).map(str::to_owned);
+    }
+    let mut head = [0; 2];
+    reader.read_exact(&mut head).ok()?;
+    reader.read_exact(&mut vec![0; head[1].into()]).ok()?;
+    answer.write_all(&[5, 0]).ok()?;
+    // CONNECT to a name.
+    let mut request = [0; 5];
+    reader.read_exact(&mut request).ok()?;
+    assert_eq!(request[..4], [5, 1, 0, 3]);
+    let mut name = vec![0; usize::from(request[4]) + 2];
+    reader.read_exact(&mut name).ok()?;
+    answer.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).ok()?;
+    let (name, port) = name.split_at(name.len() - 2);
+    let port = u16::from_be_bytes([port[0], port[1]]);
+    Some(format!("{}:{port}", String::from_utf8_lossy(name)))
+}
+
 /// A proxy that knows one name: whatever it is asked to connect to is the registry. Returns its
-/// address; each connection sends the first line of what was asked.
+/// address; each connection sends the place that was asked for.
 fn connect_proxy(registry: &str) -> (String, Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -456,19 +483,11 @@ fn connect_proxy(registry: &str) -> (String, Receiver<String>) {
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let client = stream.unwrap();
-            let mut lines = BufReader::new(client.try_clone().unwrap()).lines();
-            let mut head = lines
-                .by_ref()
-                .map_while(Result::ok)
-                .take_while(|line| !line.is_empty());
-            let first = head.next().unwrap_or_default();
-            head.for_each(drop);
-            if asked.send(first).is_err() {
+            let place = shake_hands(&client).unwrap_or_default();
+            if asked.send(place).is_err() {
                 return;
             }
             let server = TcpStream::connect(&registry).unwrap();
-            let mut answer = client.try_clone().unwrap();
-            answer.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
             let back = (server.try_clone().unwrap(), client.try_clone().unwrap());
             for (mut from, mut to) in [(client, server), back] {
                 std::thread::spawn(move || {
@@ -497,29 +516,30 @@ fn a_proxy_finds_the_registry_for_us() {
         "--tls-verify=false",
         "registry.test:5000",
     ];
-    let through = |command: &mut Command| {
+    let through = |command: &mut Command, proxy: &str| {
         command
-            .env("http_proxy", &proxy)
-            .env("https_proxy", &proxy)
+            .env("http_proxy", proxy)
+            .env("https_proxy", proxy)
             .stdin(Stdio::piped())
             .spawn()
             .unwrap()
     };
-    let mut child = through(&mut world.command(&login));
+    let mut child = through(&mut world.command(&login), &proxy);
     child.stdin.take().unwrap().write_all(b"secret").unwrap();
     let logged_in = said(child.wait_with_output().unwrap());
     assert_eq!(logged_in.code, Some(0), "{}", logged_in.stderr);
     let pull = ["pull", "-q", "--tls-verify=false", "registry.test:5000/a:1"];
-    let pulled = said(
-        through(&mut world.command(&pull))
-            .wait_with_output()
-            .unwrap(),
-    );
-    assert_eq!(pulled.code, Some(0), "{}", pulled.stderr);
+    for proxy in [proxy.clone(), format!("socks5://{proxy}")] {
+        let child = through(&mut world.command(&pull), &proxy);
+        let pulled = said(child.wait_with_output().unwrap());
+        assert_eq!(pulled.code, Some(0), "{proxy}: {}", pulled.stderr);
+        world.succeed(&["rmi", "registry.test:5000/a:1"]);
+    }
+    let places: Vec<String> = heard.try_iter().collect();
+    assert!(places.len() > 2);
     assert!(
-        heard
-            .try_iter()
-            .all(|line| line == "CONNECT registry.test:5000 HTTP/1.1")
+        places.iter().all(|place| place == "registry.test:5000"),
+        "{places:?}"
     );
 }
 

@@ -425,6 +425,60 @@ fn archives_ignored_files_and_contexts_on_standard_input() {
 }
 
 #[test]
+fn copies_leave_out_what_is_excluded_and_keep_parents() {
+    let Some(host) = host() else { return };
+    for name in [
+        "a/top.txt",
+        "a/b/deep.txt",
+        "a/b/deep.md",
+        "a/target/x.txt",
+        "c/other.txt",
+        "home.txt",
+        "home.md",
+    ] {
+        host.write(name, name);
+    }
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o710);
+    std::fs::set_permissions(host.context().join("a/b"), mode).unwrap();
+    let text = "FROM busybox AS files\nCOPY a /from/a\n\
+        FROM busybox\nARG KIND=md\nWORKDIR /r\n\
+        COPY --exclude=*.$KIND hom* one/\n\
+        COPY --exclude=**/*.txt --exclude=!b/deep.txt a two/\n\
+        COPY --exclude=target a three/\n\
+        COPY --parents a/b/deep.txt c/*.txt four\n\
+        COPY --parents ./a/./b/*.md five\n\
+        COPY --parents --exclude=a/target **/*.txt six/\n\
+        COPY --parents a/b seven\n\
+        COPY --from=files --parents --exclude=**/*.md /from/./a eight\n\
+        ADD --exclude=target a nine/\n\
+        RUN find . -type f | sort; stat -c %a four/a/b six/a/b\n";
+    let list = host.built(&[], text).stdout();
+    let files = "./eight/a/b/deep.txt\n./eight/a/target/x.txt\n./eight/a/top.txt\n\
+        ./five/b/deep.md\n\
+        ./four/a/b/deep.txt\n./four/c/other.txt\n\
+        ./nine/b/deep.md\n./nine/b/deep.txt\n./nine/top.txt\n\
+        ./one/home.txt\n\
+        ./seven/a/b/deep.md\n./seven/a/b/deep.txt\n\
+        ./six/a/b/deep.txt\n./six/a/top.txt\n./six/c/other.txt\n./six/home.txt\n\
+        ./three/b/deep.md\n./three/b/deep.txt\n./three/top.txt\n\
+        ./two/b/deep.md\n./two/b/deep.txt\n\
+        710\n710\n";
+    assert_eq!(list, files);
+    let said = host.build(&[], "FROM scratch\nCOPY --parents no/such /\n");
+    assert!(
+        said.stderr().contains("`no/such` is not in"),
+        "{}",
+        said.stderr()
+    );
+    let said = host.build(&[], "FROM scratch\nCOPY --exclude=[ a /\n");
+    assert!(
+        said.stderr().contains("the pattern `[`"),
+        "{}",
+        said.stderr()
+    );
+}
+
+#[test]
 fn a_time_makes_builds_the_same_everywhere() {
     let text = "FROM busybox\nCOPY . /src\nRUN mkdir /made && echo x >/made/x && rm -r /opt/old\n\
         WORKDIR /w\nCMD [\"true\"]\n";

@@ -58,6 +58,27 @@ impl Ignore {
         Ok(Self { patterns })
     }
 
+    /// The patterns of `--exclude`: as the lines of an ignore file, but for comments.
+    ///
+    /// # Errors
+    /// A pattern is malformed.
+    pub fn of_patterns(patterns: &[String]) -> Result<Self, String> {
+        let pattern = |text: &String| {
+            let (is_exception, pattern) = match text.strip_prefix('!') {
+                Some(rest) => (true, clean(rest)),
+                None => (false, clean(text)),
+            };
+            let glob = Glob::new(&pattern, Dialect::Ignore);
+            let glob = glob.map_err(|reason| format!("the pattern `{text}`: {reason}"))?;
+            Ok(Pattern { glob, is_exception })
+        };
+        let patterns = patterns
+            .iter()
+            .map(pattern)
+            .collect::<Result<_, String>>()?;
+        Ok(Self { patterns })
+    }
+
     /// No pattern at all: nothing is ignored.
     #[must_use]
     pub fn is_empty(&self) -> bool {

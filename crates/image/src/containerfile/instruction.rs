@@ -110,6 +110,10 @@ pub struct Copy {
     pub from: Option<String>,
     pub chown: Option<String>,
     pub chmod: Option<String>,
+    /// What is left out, in the words of an ignore file.
+    pub excludes: Vec<String>,
+    /// Whether the directories above a source are copied with it.
+    pub parents: bool,
     /// ADD's own: whether archives are unpacked; by itself it does.
     pub unpack: Option<bool>,
 }
@@ -241,6 +245,11 @@ impl Copy {
             destination: with.word(&self.destination)?,
             chown: optional(&self.chown)?,
             chmod: optional(&self.chmod)?,
+            excludes: self
+                .excludes
+                .iter()
+                .map(|text| with.word(text))
+                .collect::<Result<_, _>>()?,
             ..self.clone()
         })
     }

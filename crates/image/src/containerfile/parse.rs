@@ -299,6 +299,8 @@ fn copy(input: &Input<'_>, is_add: bool) -> Parsed<Copy> {
         from: None,
         chown: None,
         chmod: None,
+        excludes: Vec::new(),
+        parents: false,
         unpack: None,
     };
     for flag in &found {
@@ -345,10 +347,8 @@ fn copy_flag(copy: &mut Copy, flag: &Flag, is_add: bool) -> Parsed<()> {
         "chmod" => copy.chmod = Some(value_of(flag)?),
         // Each layer stands for itself here anyhow.
         "link" => drop(is_on(flag)?),
-        name @ ("exclude" | "parents") => {
-            return Err(Wrong::new(format!("--{name} is not supported"))
-                .hint("leave files out by .containerignore, or copy directory by directory"));
-        }
+        "exclude" => copy.excludes.push(value_of(flag)?),
+        "parents" if !is_add => copy.parents = is_on(flag)?,
         "unpack" if is_add => copy.unpack = Some(is_on(flag)?),
         "checksum" | "keep-git-dir" if is_add => {
             return Err(Wrong::new(format!(
@@ -359,9 +359,9 @@ fn copy_flag(copy: &mut Copy, flag: &Flag, is_add: bool) -> Parsed<()> {
         }
         name => {
             let known: &[&str] = if is_add {
-                &["chown", "chmod", "link", "unpack"]
+                &["chown", "chmod", "exclude", "link", "unpack"]
             } else {
-                &["from", "chown", "chmod", "link"]
+                &["from", "chown", "chmod", "exclude", "link", "parents"]
             };
             return Err(unknown_flag(
                 if is_add { "ADD" } else { "COPY" },
@@ -581,6 +581,15 @@ mod tests {
         assert_eq!(copy.sources.len(), 2);
         assert_eq!(copy.destination, "/c/");
         assert_eq!(copy.from.as_deref(), Some("0"));
+        let Ok(Instruction::Copy(copy)) =
+            parse("COPY --parents --exclude=*.o --exclude=**/target a b/")
+        else {
+            panic!();
+        };
+        assert_eq!(
+            (copy.parents, copy.excludes),
+            (true, texts(&["*.o", "**/target"]))
+        );
         let Ok(Instruction::Add(add)) = parse("ADD [\"a b\", \"/c d\"]") else {
             panic!();
         };
@@ -593,7 +602,8 @@ mod tests {
             ("ADD --checksum=sha256:0 a b", "checksum"),
             ("ADD --from=x a b", "--from"),
             ("COPY --from a b", "needs a value"),
-            ("COPY --exclude=*.o a b", "--exclude is not supported"),
+            ("COPY --exclude a b", "needs a value"),
+            ("ADD --parents a b", "--parents"),
         ] {
             let wrong = parse(text).unwrap_err();
             assert!(wrong.reason.contains(part), "{text}: {wrong:?}");

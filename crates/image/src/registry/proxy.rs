@@ -2,7 +2,8 @@
 //!
 //! The variables are read as Go's programs read them (golang.org/x/net/http/httpproxy): the lower
 //! case wins, this machine is never reached through a proxy, and `NO_PROXY` has names, domains,
-//! addresses, networks and ports. A proxy is asked to `CONNECT`, for plain HTTP too.
+//! addresses, networks and ports. A proxy is asked to `CONNECT`, for plain HTTP too. One of SOCKS
+//! finds the host by its name, as theirs do.
 
 use std::net::IpAddr;
 
@@ -53,12 +54,18 @@ impl Proxies {
         if self.is_exempt(host, port) {
             return Ok(None);
         }
+        // Go's programs let the proxy find the host for `socks5` too.
+        let address = match address.strip_prefix("socks5://") {
+            Some(rest) => &format!("socks5h://{rest}"),
+            None => address,
+        };
         match Proxy::new(address) {
-            Ok(proxy) if is_http(&proxy) => Ok(Some(proxy)),
+            Ok(proxy) if is_known(&proxy) => Ok(Some(proxy)),
             // The address may hold a password: it is not repeated.
             _ => Err(
-                Error::invalid(format!("{name} is not the address of an HTTP proxy"))
-                    .hint("it looks like http://[user:password@]host:port; SOCKS is not supported"),
+                Error::invalid(format!("{name} is not the address of a proxy")).hint(
+                    "it looks like http://[user:password@]host:port, or socks5:// with the same",
+                ),
             ),
         }
     }
@@ -77,9 +84,9 @@ impl Proxies {
     }
 }
 
-fn is_http(proxy: &Proxy) -> bool {
-    use ureq::ProxyProtocol::{Http, Https};
-    matches!(proxy.protocol(), Http | Https)
+fn is_known(proxy: &Proxy) -> bool {
+    use ureq::ProxyProtocol::{Http, Https, Socks5h};
+    matches!(proxy.protocol(), Http | Https | Socks5h)
 }
 
 fn matches_entry(entry: &str, host: &str, address: Option<IpAddr>, port: u16) -> bool {
@@ -177,7 +184,7 @@ mod tests {
     #[test]
     fn an_unusable_address_is_not_repeated() {
         let proxies = Proxies {
-            https: Some("socks5://me:secret@proxy:1080".to_owned()),
+            https: Some("socks4://me:secret@proxy:1080".to_owned()),
             ..Proxies::default()
         };
         let error = proxies.choose(true, "a.example", 443).unwrap_err();

@@ -11,7 +11,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use ureq::http::{Method, Request, Response, Uri, header};
-use ureq::unversioned::transport::{ConnectProxyConnector, Connector, TcpConnector};
+use ureq::unversioned::transport::{
+    ConnectProxyConnector, Connector, SocksConnector, TcpConnector,
+};
 use ureq::{Agent, Body, SendBody};
 
 use super::certificates::Certificates;
@@ -204,7 +206,10 @@ impl Transport {
             .output_buffer_size(BUFFER_BYTES)
             .proxy(proxy)
             .build();
-        let plain = ().chain(ConnectProxyConnector::default()).chain(TcpConnector::default());
+        let plain =
+            ().chain(SocksConnector::default())
+                .chain(ConnectProxyConnector::default())
+                .chain(TcpConnector::default());
         let names = HostNames::default();
         if !speaks_tls {
             return Ok(Agent::with_parts(configuration, plain, names));

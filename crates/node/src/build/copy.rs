@@ -77,10 +77,13 @@ impl Copier<'_> {
         let is_directory = ends_as_directory || self.tree.directory(destination)?.is_some();
         for found in matches {
             if found.metadata.is_dir() {
-                self.directory(found, destination)?;
+                self.directory(found, &destination.join(&found.into))?;
             } else if !self.archive(found, destination)? {
                 let target = match is_directory {
-                    true => destination.join(found.file_name()),
+                    true if found.into.as_os_str().is_empty() => {
+                        destination.join(found.file_name())
+                    }
+                    true => destination.join(&found.into),
                     false => destination.to_owned(),
                 };
                 let place = self.place(&target)?;

@@ -13,6 +13,7 @@ use std::os::fd::AsFd;
 use super::copy::{Copier, Inline};
 use super::layer::{Mounted, has_changes, read_union};
 use super::options::{Event, Progress, Pull};
+use super::selection;
 use super::source::{self, Match, SourceRoot};
 use super::stage::{Deferred, StageLayer, StageState, key};
 use super::step_run::{self, BindSource, Stubs};
@@ -261,7 +262,14 @@ impl Builder<'_> {
                 Some(from) => found
                     .origins
                     .push(Some(self.layers_of(from, located, position)?)),
-                None => found.matches = self.context_matches(copy)?,
+                None if copy
+                    .sources
+                    .iter()
+                    .any(|source| matches!(source, CopySource::Path(_))) =>
+                {
+                    found.matches = selection::select(&self.context_root()?, copy)?;
+                }
+                None => {}
             },
             Instruction::Run(run) => {
                 for mount in &run.mounts {
@@ -297,16 +305,6 @@ impl Builder<'_> {
             ignore: &context.ignore,
             name: "the context",
         })
-    }
-
-    fn context_matches(&self, copy: &Copy) -> Result<Vec<Match>> {
-        let mut matches = Vec::new();
-        for source in &copy.sources {
-            if let CopySource::Path(path) = source {
-                matches.extend(self.context_root()?.find(path)?);
-            }
-        }
-        Ok(matches)
     }
 
     /// The layers of a stage above or of an image.
@@ -513,7 +511,7 @@ impl Builder<'_> {
             })
             .collect();
         let destination = normal(Path::new(&state.absolute(&copy.destination)));
-        let is_directory = ends_as_directory(&copy.destination);
+        let is_directory = copy.parents || ends_as_directory(&copy.destination);
         let origin = origins.into_iter().next();
         let Some(origin) = origin else {
             return copier.copy(matches, &inline, &destination, is_directory);
@@ -525,12 +523,7 @@ impl Builder<'_> {
             ignore: &Ignore::default(),
             name: &format!("`{name}`"),
         };
-        let mut matches = Vec::new();
-        for source in &copy.sources {
-            if let CopySource::Path(path) = source {
-                matches.extend(root.find(path)?);
-            }
-        }
+        let matches = selection::select(&root, copy)?;
         copier.copy(&matches, &inline, &destination, is_directory)
     }
 

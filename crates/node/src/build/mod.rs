@@ -22,6 +22,7 @@ mod execute;
 mod layer;
 mod options;
 mod runner;
+mod selection;
 mod source;
 mod stage;
 mod step_run;

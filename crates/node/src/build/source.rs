@@ -31,6 +31,8 @@ pub(super) struct SourceRoot<'a> {
 pub(super) struct Match {
     /// As named or found, without `.` and `..`; links in it may lead elsewhere inside the root.
     pub(super) path: PathBuf,
+    /// Where it goes below the destination, when `--parents` says so; empty otherwise.
+    pub(super) into: PathBuf,
     /// Opened for its path alone.
     pub(super) opened: OwnedFd,
     pub(super) metadata: Metadata,
@@ -83,7 +85,7 @@ impl SourceRoot<'_> {
         Ok(matches)
     }
 
-    fn missing(&self, path: &str) -> Error {
+    pub(super) fn missing(&self, path: &str) -> Error {
         let shown = normal(Path::new(path));
         let is_ignored = self.ignore.ignores(&shown.to_string_lossy());
         let error = Error::new(format!("`{path}` is not in {}", self.name));
@@ -97,7 +99,7 @@ impl SourceRoot<'_> {
     }
 
     /// Opens one path with everything below it; `None` when it is absent or ignored.
-    fn open(&self, path: &Path) -> Result<Option<Match>> {
+    pub(super) fn open(&self, path: &Path) -> Result<Option<Match>> {
         let opened = match self.tree.at(path, OFlags::PATH) {
             Ok(opened) => opened,
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
@@ -123,14 +125,36 @@ impl SourceRoot<'_> {
         }
         Ok(Some(Match {
             path: path.to_owned(),
+            into: PathBuf::new(),
             opened,
             metadata,
             entries,
         }))
     }
 
+    /// Opens a directory without what is in it, to go to `into`.
+    pub(super) fn open_alone(&self, path: &Path, into: &Path) -> Result<Option<Match>> {
+        let Some(opened) = self.tree.directory(path)? else {
+            return Ok(None);
+        };
+        let metadata = path_of(&opened)
+            .metadata()
+            .step(|| format!("look at {}", path.display()))?;
+        let itself = Entry {
+            relative: PathBuf::new(),
+            metadata: metadata.clone(),
+        };
+        Ok(Some(Match {
+            path: path.to_owned(),
+            into: into.to_owned(),
+            opened,
+            metadata,
+            entries: vec![itself],
+        }))
+    }
+
     /// Depth first, without recursion: a directory's depth is not ours to trust.
-    fn list(&self, root: &Path, base: &Path, entries: &mut Vec<Entry>) -> Result<()> {
+    pub(super) fn list(&self, root: &Path, base: &Path, entries: &mut Vec<Entry>) -> Result<()> {
         let mut pending = children(root, Path::new(""))?;
         while let Some(relative) = pending.pop() {
             let step = || format!("look at {}", base.join(&relative).display());
@@ -152,7 +176,7 @@ impl SourceRoot<'_> {
     }
 
     /// The paths that match a pattern, sorted.
-    fn expand(&self, path: &str) -> Result<Vec<PathBuf>> {
+    pub(super) fn expand(&self, path: &str) -> Result<Vec<PathBuf>> {
         let pattern = PathPattern::new(path)
             .map_err(|reason| Error::new(format!("the pattern `{path}`: {reason}")))?;
         let mut found = vec![PathBuf::new()];
@@ -206,8 +230,8 @@ pub(super) fn digest(matches: &[Match], digests: &mut Digests) -> Result<Digest>
     };
     for found in matches {
         // A directory's content is copied, not the directory: its name does not count.
-        let name = match found.metadata.is_dir() {
-            true => OsString::new(),
+        let name = match found.metadata.is_dir() || !found.into.as_os_str().is_empty() {
+            true => found.into.clone().into_os_string(),
             false => found.file_name(),
         };
         add(b"match");

@@ -313,6 +313,10 @@ impl Monitor {
         self.again_at = None;
         self.hold();
         self.publish();
+        // It ended before it could be watched.
+        if self.state.bound_to.is_some() && self.bound.is_none() {
+            self.end_with_command();
+        }
     }
 
     /// Has a second process hold what must not be lost with this one.

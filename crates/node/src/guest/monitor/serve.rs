@@ -133,9 +133,7 @@ impl Monitor {
             }
             Sign::Bound => {
                 self.bound = None;
-                self.wanted = Wanted::Down;
-                self.again_at = None;
-                self.send_signal(Signal::KILL.as_raw());
+                self.end_with_command();
             }
             // By `attend_to_time`.
             Sign::Health => {}
@@ -364,6 +362,13 @@ impl Monitor {
             self.send_signal(number);
         }
         self.tell("kill", &[("signal", number.to_string())]);
+    }
+
+    /// The command that the guest ends with has ended.
+    pub(super) fn end_with_command(&mut self) {
+        self.wanted = Wanted::Down;
+        self.again_at = None;
+        self.send_signal(Signal::KILL.as_raw());
     }
 
     fn send_signal(&self, number: i32) {

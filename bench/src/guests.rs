@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -19,8 +19,11 @@ use crate::sample::{Cost, Sample};
 const IMAGE: &str = "insula-bench-guests:1";
 /// Guests at once.
 const CROWD: usize = 500;
-/// What a guest writes as fast as it can.
-const LOG_LINES: &str = "4000000";
+/// A guest that writes 4,000,000 lines as fast as it can: made beforehand, so that the program that
+/// makes them is not what is measured.
+const WRITER: &str = "yes a line of some length | head -n 200000 >/tmp/lines; \
+                      for turn in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; \
+                      do cat /tmp/lines; done";
 /// Lines of 1 GB together, 100 bytes each.
 const GIGABYTE: &str = "yes 0123456789012345678901234567890123456789012345678901234567890123456789\
                         01234567890123456789012345678 | head -n 10000000";
@@ -191,6 +194,8 @@ fn idle_memory(course: &Course, entry: Entry) -> Vec<Row> {
     let measured = || -> Result<(f64, f64)> {
         let ground = Ground::new(course)?;
         ground.start("bench-idle", &[], &SLEEP)?;
+        // Idle is what has had nothing to do for a while.
+        std::thread::sleep(Duration::from_secs(2));
         let ours = private_kib(|command| command.starts_with("insula __monitor"))?;
         let theirs = private_kib(|command| command.contains("conmon ") && command.contains("-c "))?;
         ground.remove("bench-idle");
@@ -294,17 +299,12 @@ fn crowd_memory(course: &Course, entry: Entry) -> Vec<Row> {
 }
 
 /// From the start of a guest that writes to its end: the program is the same, so what differs is
-/// who
-/// takes its output.
+/// who takes its output.
 fn write_log(course: &Course, entry: Entry) -> Vec<Row> {
     let measured = || -> Result<(Sample, Sample)> {
         let ground = Ground::new(course)?;
         let name = "bench-write";
-        let command = [
-            "sh",
-            "-c",
-            &format!("yes a line of some length | head -n {LOG_LINES}"),
-        ];
+        let command = ["sh", "-c", WRITER];
         let ours = || -> Result<Cost> {
             let start = Instant::now();
             ground.start_ours(name, &["--log-opt", "max-size=2g"], &command)?;

@@ -12,7 +12,9 @@ use std::os::unix::ffi::OsStrExt;
 use insula_container::error::{Context, Result};
 use insula_sys::Errno;
 use insula_sys::descriptor::close_copies_but;
-use insula_sys::process::{Child, clone3, execve, exit_now, pidfd_send_signal, wait};
+use insula_sys::process::{
+    Child, clone3, execve, exit_now, pidfd_send_signal, release_program_pages, wait,
+};
 use insula_sys::rustix::event::{PollFd, PollFlags, poll};
 use insula_sys::rustix::io::{FdFlags, fcntl_setfd};
 use insula_sys::rustix::process::{PidfdFlags, getpid, pidfd_open};
@@ -74,6 +76,8 @@ fn hold(monitor: &OwnedFd, held: &[(&str, &OwnedFd)], command: &[CString]) -> In
     if close_copies_but(&mut kept).is_err() {
         exit_now(1);
     }
+    // It needs next to nothing for as long as the guest lives.
+    release_program_pages();
     let mut fds = [PollFd::from_borrowed_fd(monitor.as_fd(), PollFlags::IN)];
     while matches!(poll(&mut fds, None), Err(Errno::INTR)) {}
     for (_, fd) in held {

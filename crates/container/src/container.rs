@@ -177,9 +177,31 @@ impl Container {
     /// When the cgroup cannot be read.
     pub fn processes(&self) -> Result<Vec<i32>> {
         match self.open_cgroup()? {
-            Some(cgroup) => cgroup.processes(),
-            None => Ok(vec![self.record.pid]),
+            Some(cgroup) if !self.is_without_cgroup() => cgroup.processes(),
+            _ => Ok(self.processes_of_namespace()),
         }
+    }
+
+    /// Whether it stayed in the cgroup of its creator, with others.
+    #[must_use]
+    pub fn is_without_cgroup(&self) -> bool {
+        let location = self.record.cgroup.as_ref();
+        location.is_none_or(cgroup::Location::is_disabled)
+    }
+
+    /// The processes that see each other as the first one does; it alone when it shares its numbers
+    /// with the host.
+    fn processes_of_namespace(&self) -> Vec<i32> {
+        let namespace = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+        let first = self.record.pid;
+        let own = namespace(&first.to_string());
+        if own.is_none() || own == namespace("self") {
+            return vec![first];
+        }
+        let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+        pids.filter(|pid| namespace(&pid.to_string()) == own)
+            .collect()
     }
 
     /// The open cgroup, for statistics and events.

@@ -14,6 +14,7 @@ pub mod moment;
 pub mod oci;
 pub mod proc_view;
 pub mod role;
+pub mod rootless;
 pub mod run;
 pub mod screen;
 pub mod terminal;

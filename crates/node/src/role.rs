@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use crate::guest::monitor;
-use crate::oci;
+use crate::{oci, rootless};
 
 /// Names of the program that mean `insula oci`.
 const RUNTIME_NAMES: [&str; 4] = ["insula-oci", "runc", "crun", "youki"];
@@ -24,6 +24,7 @@ pub fn role(args: &[OsString]) -> Option<u8> {
     }
     match args.get(1)?.to_str()? {
         "oci" => Some(oci::run(&args[2..])),
+        rootless::ROLE => Some(rootless::main(&args[2..])),
         monitor::ROLE => Some(monitor::main(&args[2..])),
         _ => None,
     }

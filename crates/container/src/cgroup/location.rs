@@ -82,6 +82,12 @@ fn is_default_root(root: &str) -> bool {
 }
 
 impl Location {
+    /// Whether there is nothing: the container stays in the cgroup of its creator.
+    #[must_use]
+    pub fn is_disabled(&self) -> bool {
+        self.manager == Manager::Disabled
+    }
+
     /// The path of the container below each mount point, with its leading slash; `None` without
     /// cgroups.
     #[must_use]

@@ -1,6 +1,6 @@
 //! `insula info`: the version, the kernel, the walls, where things are.
 
-use insula_node::host;
+use insula_node::{host, rootless};
 use serde_json::json;
 
 use super::store::Location;
@@ -15,6 +15,21 @@ pub(super) struct Arguments {
     output: FormatArguments,
 }
 
+/// Whose guests these are, and in which namespace.
+fn user() -> String {
+    if rootless::is_system() {
+        return "root".to_owned();
+    }
+    let mapping = rootless::mapping();
+    match mapping.uids {
+        1 => "rootless (one user id; cgroups: none)".to_owned(),
+        uids => format!(
+            "rootless ({uids} user ids, {} group ids; cgroups: none)",
+            mapping.gids
+        ),
+    }
+}
+
 pub(super) fn run(arguments: &Arguments, store: &Location) -> Result<u8, Failure> {
     let layers = store.images().form_choice();
     let document = json!({
@@ -25,6 +40,7 @@ pub(super) fn run(arguments: &Arguments, store: &Location) -> Result<u8, Failure
         "cgroup": host::cgroup_layout(),
         "walls": ["container"],
         "layers": format!("{} ({})", layers.name(), layers.reason()),
+        "user": user(),
         "store": store.path().display().to_string(),
     });
     match &arguments.output.format {

@@ -155,6 +155,22 @@ enum Command {
     Help(help::Arguments),
 }
 
+impl Command {
+    /// Whether it works on images or guests: an ordinary user needs the own namespace for that.
+    fn needs_store(&self) -> bool {
+        !matches!(
+            self,
+            Self::Oci { .. }
+                | Self::Login(_)
+                | Self::Logout(_)
+                | Self::Doctor(_)
+                | Self::Version(_)
+                | Self::Completion(_)
+                | Self::Help(_)
+        )
+    }
+}
+
 /// The parser, for the program, its completions, its manual pages and its tests.
 #[must_use]
 pub fn parser() -> clap::Command {
@@ -239,6 +255,9 @@ pub(crate) fn guest_names() -> Vec<String> {
 
 fn dispatch(arguments: Arguments, pulled: Option<&str>) -> Result<u8, Failure> {
     let store = store::Location::choose(arguments.store);
+    if arguments.command.needs_store() {
+        insula_node::rootless::enter().map_err(|error| store::engine_failure(&error))?;
+    }
     match arguments.command {
         Command::Oci { .. } => Err(Failure::usage("`oci` must be the first word")
             .hint("options of Insula itself do not apply to it: insula oci help")),

@@ -14,7 +14,7 @@ use crate::Failure;
 pub(crate) struct Location(PathBuf);
 
 impl Location {
-    /// `--store`, then `INSULA_STORE`, then `/var/lib/insula`.
+    /// `--store`, then `INSULA_STORE`, then the user's own or `/var/lib/insula`.
     pub(crate) fn choose(flag: Option<PathBuf>) -> Self {
         let from_environment = || {
             let value = std::env::var_os("INSULA_STORE")?;
@@ -22,7 +22,7 @@ impl Location {
         };
         Self(
             flag.or_else(from_environment)
-                .unwrap_or_else(|| "/var/lib/insula".into()),
+                .unwrap_or_else(insula_node::rootless::store_root),
         )
     }
 

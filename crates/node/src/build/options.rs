@@ -55,8 +55,8 @@ impl BuildOptions {
     pub fn new(store: impl Into<PathBuf>, context: ContextSource) -> Self {
         Self {
             store: store.into(),
-            state: crate::run::STATE_DIRECTORY.into(),
-            cgroup_manager: Manager::default(),
+            state: crate::rootless::state_root().join("containers"),
+            cgroup_manager: crate::rootless::cgroup_manager(),
             context,
             file: None,
             text: None,

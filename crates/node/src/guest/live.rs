@@ -77,7 +77,7 @@ fn short<T>(path: &Path, call: impl FnOnce(&Path) -> std::io::Result<T>) -> std:
 }
 
 /// A process by its number; with start 0 when there is none.
-pub(super) fn process_name(pid: i32) -> ProcessName {
+pub(crate) fn process_name(pid: i32) -> ProcessName {
     let start = insula_container::process_start(pid).unwrap_or(0);
     ProcessName { pid, start }
 }
@@ -87,8 +87,20 @@ pub(super) fn this_process() -> ProcessName {
 }
 
 /// Whether a process that was named still lives.
-pub(super) fn is_alive(process: ProcessName) -> bool {
+pub(crate) fn is_alive(process: ProcessName) -> bool {
     process.start != 0 && process_name(process.pid) == process
+}
+
+/// Whether any guest of this state, or who looks after it, lives.
+pub(crate) fn any_alive(state: &Path) -> bool {
+    let Ok(entries) = std::fs::read_dir(state.join("guests")) else {
+        return false;
+    };
+    let states = entries.flatten().filter_map(|entry| read(&entry.path()));
+    states
+        .flat_map(|state| [Some(state.monitor), state.holder, state.process])
+        .flatten()
+        .any(is_alive)
 }
 
 /// An error for a guest that does not run.

@@ -26,8 +26,8 @@ impl Place {
     pub fn new(store: impl Into<PathBuf>) -> Self {
         Self {
             store: store.into(),
-            state: STATE_ROOT.into(),
-            manager: Manager::default(),
+            state: crate::rootless::state_root(),
+            manager: crate::rootless::cgroup_manager(),
         }
     }
 

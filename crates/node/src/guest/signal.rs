@@ -1,5 +1,6 @@
 //! Verbs that end a guest, hold it, or wait for it.
 
+use insula_container::cgroup::Manager;
 use insula_container::error::{Context, Error, Result};
 use insula_sys::rustix::event::{Timespec, poll};
 
@@ -101,6 +102,13 @@ pub fn pause(place: &Place, name: &str) -> Result<()> {
             )));
         }
         _ => return Err(live::not_running(&guest.record.name)),
+    }
+    if place.manager == Manager::Disabled {
+        return Err(Error::new(format!(
+            "`{}` cannot be paused: it has no cgroup",
+            guest.record.name
+        ))
+        .hint("guests of an ordinary user have none; run it as root"));
     }
     place.runtime().load(&guest.record.id)?.pause()?;
     event::tell(place, &guest.record, "pause", &[]);

@@ -46,6 +46,38 @@ impl Counters {
         }
     }
 
+    /// The sums over the processes that live: of those that have ended nobody has kept count, but
+    /// their parents (proc(5): `stat`, fields 14 to 17).
+    fn of_processes(pids: &[i32], network: (u64, u64)) -> Self {
+        const TICK_NS: u64 = 10_000_000;
+        let mut sum = Self {
+            at: Instant::now(),
+            cpu_ns: 0,
+            memory_bytes: 0,
+            memory_limit_bytes: None,
+            processes: pids.len() as u64,
+            read_bytes: 0,
+            written_bytes: 0,
+            received_bytes: network.0,
+            sent_bytes: network.1,
+        };
+        for pid in pids {
+            let read = |file: &str| {
+                std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default()
+            };
+            let (stat, status, io) = (read("stat"), read("status"), read("io"));
+            let behind_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+            let times = behind_name.split_ascii_whitespace().skip(11).take(4);
+            let ticks: u64 = times.filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+            sum.cpu_ns += ticks * TICK_NS;
+            let kib = number_of(&status, "RssAnon") + number_of(&status, "RssShmem");
+            sum.memory_bytes += kib << 10;
+            sum.read_bytes += number_of(&io, "read_bytes");
+            sum.written_bytes += number_of(&io, "write_bytes");
+        }
+        sum
+    }
+
     fn of(stats: &Stats, network: (u64, u64)) -> Self {
         let moved = |operation: &str| {
             let entries = stats.blkio.io_service_bytes_recursive.iter();
@@ -76,6 +108,13 @@ impl Counters {
     }
 }
 
+/// A number of `/proc/PID/FILE` behind its name; 0 of a process that is gone.
+fn number_of(text: &str, name: &str) -> u64 {
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let number = line.and_then(|rest| rest.trim_start_matches(':').split_ascii_whitespace().next());
+    number.and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
 /// What the named guests use, or all that run. Those that end meanwhile are left out.
 ///
 /// # Errors
@@ -99,9 +138,11 @@ fn measure(place: &Place, guest: Guest) -> Result<Usage> {
         return Err(live::not_running(&guest.record.name));
     }
     let container = place.runtime().load(&guest.record.id)?;
-    let stats = container.control_group()?.stats()?;
     let network = network_bytes(container.record.pid);
-    let counters = Counters::of(&stats, network);
+    let counters = match container.is_without_cgroup() {
+        true => Counters::of_processes(&container.processes()?, network),
+        false => Counters::of(&container.control_group()?.stats()?, network),
+    };
     Ok(Usage { guest, counters })
 }
 

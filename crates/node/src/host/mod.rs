@@ -11,7 +11,7 @@ mod file_system;
 mod kernel;
 mod probe;
 mod process;
-mod subordinate;
+pub(crate) mod subordinate;
 
 use std::path::Path;
 

@@ -5,7 +5,7 @@
 //! what `/etc/subuid` and `/etc/subgid` grant. Start at [`check`].
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use insula_sys::rustix::fs::getxattr;
 use insula_sys::rustix::process::getuid;
@@ -44,6 +44,28 @@ pub(super) fn check() -> Check {
         format!("{} user ids, {} group ids", user.uids, user.gids),
     )
 }
+
+/// The ranges of user ids and of group ids that this user has and can map; `None` without any.
+pub(crate) fn granted() -> Option<(Ranges, Ranges)> {
+    let uid = getuid().as_raw();
+    if ["newuidmap", "newgidmap"]
+        .iter()
+        .any(|program| privileged(program).is_err())
+    {
+        return None;
+    }
+    let text = |path: &str| read_trimmed(path).unwrap_or_default();
+    let name = name_of(&text("/etc/passwd"), uid);
+    let of = |path: &str| -> Ranges {
+        let text = text(path);
+        owned(&text, name.as_deref(), uid).collect()
+    };
+    let (users, groups) = (of("/etc/subuid"), of("/etc/subgid"));
+    (!users.is_empty() && !groups.is_empty()).then_some((users, groups))
+}
+
+/// First id and number of ids of each range.
+pub(crate) type Ranges = Vec<(u32, u32)>;
 
 /// What the host's files grant a user.
 struct Granted {
@@ -99,12 +121,18 @@ fn ranges(text: &str) -> impl Iterator<Item = (&str, u32, u32)> {
     })
 }
 
-/// How many ids a user has. An owner is given by name or by number.
-fn count(text: &str, name: Option<&str>, uid: u32) -> u64 {
+/// The ranges of one user. An owner is given by name or by number.
+fn owned(text: &str, name: Option<&str>, uid: u32) -> impl Iterator<Item = (u32, u32)> {
     let number = uid.to_string();
     ranges(text)
-        .filter(|(owner, ..)| Some(*owner) == name || *owner == number)
-        .map(|(_, _, count)| u64::from(count))
+        .filter(move |(owner, ..)| Some(*owner) == name || *owner == number)
+        .map(|(_, first, count)| (first, count))
+}
+
+/// How many ids a user has.
+fn count(text: &str, name: Option<&str>, uid: u32) -> u64 {
+    owned(text, name, uid)
+        .map(|(_, count)| u64::from(count))
         .sum()
 }
 
@@ -113,10 +141,15 @@ fn first_free(text: &str) -> u64 {
     ends.max().unwrap_or(0).max(FIRST)
 }
 
+/// Where shadow-utils have their programs.
+pub(crate) fn path(program: &str) -> PathBuf {
+    Path::new("/usr/bin").join(program)
+}
+
 /// Whether a program is installed with the privilege to write maps: set-user-id root, or a file
 /// capability.
 fn privileged(program: &str) -> Result<(), String> {
-    let path = Path::new("/usr/bin").join(program);
+    let path = path(program);
     let Ok(metadata) = path.metadata() else {
         return Err(format!("no {}", path.display()));
     };

@@ -60,6 +60,9 @@ pub fn prune() -> insula_container::Result<Vec<String>> {
     let Ok(root) = default_root() else {
         return Ok(Vec::new());
     };
+    if root == Path::new(ROOT) && !crate::rootless::is_system() {
+        return Ok(Vec::new());
+    }
     let (manager, rootless) = (Manager::default(), false);
     Runtime {
         root,

@@ -101,8 +101,8 @@ impl RunOptions {
     pub fn new(store: impl Into<PathBuf>, image: impl Into<String>) -> Self {
         Self {
             store: store.into(),
-            state: crate::guest::STATE_ROOT.into(),
-            cgroup_manager: Manager::default(),
+            state: crate::rootless::state_root(),
+            cgroup_manager: crate::rootless::cgroup_manager(),
             image: image.into(),
             command: Vec::new(),
             entrypoint: None,

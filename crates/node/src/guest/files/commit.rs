@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::SystemTime;
 
+use insula_container::cgroup::Manager;
 use insula_container::error::{Context, Error, Result};
 use insula_image::{
     AddedLayer, CONFIG_TYPE, Claim, Committed, Config, Descriptor, Digest, History, Image,
@@ -69,7 +70,8 @@ enum Still {
 impl Still {
     fn hold(place: &Place, guest: &Guest, pause: bool) -> Result<Self> {
         match guest.status {
-            Status::Running if pause => {
+            // Without a cgroup nothing can be held still.
+            Status::Running if pause && place.manager != Manager::Disabled => {
                 let container = place.runtime().load(&guest.record.id)?;
                 container.pause()?;
                 Ok(Self::Paused(Box::new(container)))

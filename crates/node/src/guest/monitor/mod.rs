@@ -43,6 +43,7 @@ use super::protocol::{FrameKind, Reply};
 use super::workspace::Workspace;
 use super::{event, live, now_ns};
 use crate::guest_log::{LogOptions, LogWriter};
+use crate::rootless;
 use crate::run::LogDriver;
 use client::{Client, Role};
 use health::Health;
@@ -96,6 +97,7 @@ pub(crate) fn main(arguments: &[OsString]) -> u8 {
     let (Some(id), Some(how)) = (id.to_str(), how.to_str()) else {
         return 2;
     };
+    rootless::use_namespace_if_any(&place.state);
     let done = if how == START_ADOPT {
         take_over(place, id, held)
     } else {

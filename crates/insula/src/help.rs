@@ -68,7 +68,7 @@ const ENVIRONMENT: &str = "\
 Environment
 
   INSULA_STORE     where images and containers are kept; the flag --store wins
-                   (default: /var/lib/insula)
+                   (default: /var/lib/insula; without root ~/.local/share/insula)
   INSULA_NO_PROGRESS  no progress bars, whatever the value
   DOCKER_CONFIG    the directory with config.json, where credentials are kept
   REGISTRY_AUTH_FILE  the file for credentials instead of all others

@@ -91,16 +91,14 @@ pub(crate) fn is_alive(process: ProcessName) -> bool {
     process.start != 0 && process_name(process.pid) == process
 }
 
-/// Whether any guest of this state, or who looks after it, lives.
-pub(crate) fn any_alive(state: &Path) -> bool {
-    let Ok(entries) = std::fs::read_dir(state.join("guests")) else {
-        return false;
-    };
+/// A process of this state's guests that lives: one that looks after them first.
+pub(crate) fn any_alive(state: &Path) -> Option<ProcessName> {
+    let entries = std::fs::read_dir(state.join("guests")).ok()?;
     let states = entries.flatten().filter_map(|entry| read(&entry.path()));
     states
         .flat_map(|state| [Some(state.monitor), state.holder, state.process])
         .flatten()
-        .any(is_alive)
+        .find(|process| is_alive(*process))
 }
 
 /// An error for a guest that does not run.

@@ -11,9 +11,15 @@ use crate::run::RunOptions;
 const TTY_GROUP: u64 = 5;
 
 /// Fits a configuration to the namespace, or says what it asks for in vain.
-pub(crate) fn adapt(options: &RunOptions, spec: &mut Spec) -> Result<()> {
+pub(crate) fn adapt(options: &RunOptions, is_system: bool, spec: &mut Spec) -> Result<()> {
     if home::is_system() {
         return Ok(());
+    }
+    if is_system && options.cgroup_manager == Manager::Disabled {
+        return Err(
+            Error::new("a whole system needs cgroups, which this user may not make")
+                .hint("run it as root, or switch it off: --system=false"),
+        );
     }
     check_limits(options)?;
     let mapping = mapping();

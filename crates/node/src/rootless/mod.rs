@@ -27,7 +27,7 @@ use insula_sys::process::{CLONE_NEWNS, CLONE_NEWUSER, setns};
 use insula_sys::rustix::fs::{FlockOperation, flock};
 use insula_sys::rustix::process::{Pid, PidfdFlags, geteuid, pidfd_open};
 
-use crate::guest::{ProcessName, is_alive};
+use crate::guest::{ProcessName, any_alive, is_alive};
 
 pub(crate) use adapt::adapt;
 pub use home::{cgroup_manager, is_system, state_root, store_root};
@@ -92,14 +92,20 @@ fn open_lock(path: &Path) -> Result<File> {
         .step(|| format!("open {}", path.display()))
 }
 
-/// The process that keeps the namespace, if it lives.
+/// A process in the namespace that will stay for a while: the keeper, or one of a guest.
 fn find_keeper(state: &Path) -> Option<OwnedFd> {
-    let text = std::fs::read_to_string(state.join(KEEPER_FILE)).ok()?;
-    let (pid, start) = text.trim().split_once(' ')?;
-    let process = ProcessName {
-        pid: pid.parse().ok()?,
-        start: start.parse().ok()?,
+    let written = || {
+        let text = std::fs::read_to_string(state.join(KEEPER_FILE)).ok()?;
+        let (pid, start) = text.trim().split_once(' ')?;
+        Some(ProcessName {
+            pid: pid.parse().ok()?,
+            start: start.parse().ok()?,
+        })
     };
+    // When the keeper was killed, guests still are where they were.
+    let process = written()
+        .filter(|process| is_alive(*process))
+        .or_else(|| any_alive(state))?;
     let pidfd = pidfd_open(Pid::from_raw(process.pid)?, PidfdFlags::empty()).ok()?;
     is_alive(process).then_some(pidfd)
 }

@@ -77,7 +77,7 @@ pub(crate) fn build(
     if is_system {
         system::adapt(&mut spec, id);
     }
-    crate::rootless::adapt(options, &mut spec)?;
+    crate::rootless::adapt(options, is_system, &mut spec)?;
     Ok(spec)
 }
 

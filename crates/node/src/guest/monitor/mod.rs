@@ -45,6 +45,8 @@ use super::{event, live, now_ns};
 use crate::guest_log::{LogOptions, LogWriter};
 use crate::rootless;
 use crate::run::LogDriver;
+pub(crate) use streams::leave_standard_streams;
+
 use client::{Client, Role};
 use health::Health;
 use holder::Holder;
@@ -126,7 +128,7 @@ fn start(place: Place, id: &str, how: &str) -> Result<()> {
         return abandon(&place, id);
     }
     leave()?;
-    streams::leave_standard_streams()?;
+    leave_standard_streams()?;
     let is_attached = how != START_DETACHED;
     let role = if is_attached {
         Role::Attached

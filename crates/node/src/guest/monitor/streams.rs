@@ -56,7 +56,7 @@ fn null() -> Result<OwnedFd> {
 }
 
 /// Points this process's own standard streams at nothing.
-pub(super) fn leave_standard_streams() -> Result<()> {
+pub(crate) fn leave_standard_streams() -> Result<()> {
     let null = null()?;
     stand_in(&null, &null, &null)
 }

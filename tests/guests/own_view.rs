@@ -44,7 +44,16 @@ fn a_guest_sees_its_own_limits_and_time() {
     assert_eq!(&lines[5..], ["1", "1"], "{out}");
     // Whoever asks for nothing has the host's.
     let host = fs::read_to_string("/proc/meminfo").unwrap();
-    let seen = world.succeed(&["run", "--rm", "-m", "256m", "bb", "head", "-n1", "/proc/meminfo"]);
+    let seen = world.succeed(&[
+        "run",
+        "--rm",
+        "-m",
+        "256m",
+        "bb",
+        "head",
+        "-n1",
+        "/proc/meminfo",
+    ]);
     assert_eq!(host.lines().next(), Some(seen.as_str()));
 }
 
@@ -81,8 +90,7 @@ fn whoever_is_killed_the_view_goes_on() {
         assert_eq!(total_of(pid).unwrap(), TOTAL, "{which} was killed");
         world.settle("another one has its place", |world| {
             let state = world.state(&id).unwrap();
-            state[which]["pid"].as_i64() != Some(before.into())
-                && world.status("web") == "running"
+            state[which]["pid"].as_i64() != Some(before.into()) && world.status("web") == "running"
         });
         assert_eq!(total_of(pid).unwrap(), TOTAL, "{which} was killed");
     }

@@ -3,8 +3,8 @@
 //! A text is made when a file is opened and stays the same until it is closed. A handle that this
 //! process does not know, for another one gave it, gets a new text.
 //!
-//! The kernel asks for attributes before each opening, and sendfile(2) reads as far as the size says:
-//! the text whose length was told is the one that is opened a moment later.
+//! The kernel asks for attributes before each opening, and sendfile(2) reads as far as the size
+//! says: the text whose length was told is the one that is opened a moment later.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -39,7 +39,7 @@ const FILES: [&str; 8] = [
 const FIRST_NODE: u64 = protocol::ROOT + 1;
 /// Texts of files that are open. The oldest gives way.
 const TEXTS_MAX: usize = 64;
-/// A text that is so old is not given to anybody else.
+/// A text whose length was told so long ago is not opened any more.
 const FRESH_NANOSECONDS: u64 = 50_000_000;
 /// Somebody who read the load so long ago does not watch it any more.
 const WATCH_SECONDS: f64 = 60.0;
@@ -56,8 +56,8 @@ pub(super) struct View {
 struct State {
     /// By handle: the node and its text.
     texts: BTreeMap<u64, (u64, Arc<str>)>,
-    /// By node: when it was made, and the text.
-    fresh: BTreeMap<u64, (u64, Arc<str>)>,
+    /// By node: the text whose length was told, and when.
+    told: BTreeMap<u64, (u64, Arc<str>)>,
     next_handle: u64,
     load: Option<Watched>,
 }
@@ -79,7 +79,7 @@ impl View {
             options,
             state: Mutex::new(State {
                 texts: BTreeMap::new(),
-                fresh: BTreeMap::new(),
+                told: BTreeMap::new(),
                 // Not one that a process before this one gave.
                 next_handle: now,
                 load: None,
@@ -115,7 +115,7 @@ impl View {
     pub(super) fn sample(&self) {
         let now = seconds(boot_nanoseconds());
         let mut state = self.state();
-        state.fresh.clear();
+        state.told.clear();
         if let Some(watched) = &mut state.load
             && now - watched.load.at() >= INTERVAL_SECONDS - 1.0
         {
@@ -189,21 +189,27 @@ impl View {
     }
 
     fn text_of(&self, node: u64) -> Result<Arc<str>> {
-        let now = boot_nanoseconds();
-        if let Some((made, text)) = self.state().fresh.get(&node)
-            && now.saturating_sub(*made) < FRESH_NANOSECONDS
-        {
-            return Ok(Arc::clone(text));
-        }
         let number = node.checked_sub(FIRST_NODE).ok_or(Errno::INVAL)?;
         let file = usize::try_from(number).ok().and_then(|n| FILES.get(n));
-        let text: Arc<str> = self.make(file.ok_or(Errno::STALE)?).into();
+        Ok(self.make(file.ok_or(Errno::STALE)?).into())
+    }
+
+    /// The text whose length was told a moment ago, or else a new one.
+    fn text_to_open(&self, node: u64) -> Result<Arc<str>> {
+        let told = self.state().told.remove(&node);
+        let told = told.filter(|(made, _)| boot_nanoseconds() < made + FRESH_NANOSECONDS);
+        told.map_or_else(|| self.text_of(node), |(_, text)| Ok(text))
+    }
+
+    fn size_of(&self, node: u64) -> Result<u64> {
+        let text = self.text_of(node)?;
+        let size = text.len() as u64;
         // What is said while the container's cgroup is not known yet is not said again.
         if self.group.get().is_some() {
-            let fresh = (now, Arc::clone(&text));
-            self.state().fresh.insert(node, fresh);
+            let told = (boot_nanoseconds(), text);
+            self.state().told.insert(node, told);
         }
-        Ok(text)
+        Ok(size)
     }
 
     fn kind_of(node: u64) -> Result<Attributes> {
@@ -238,7 +244,7 @@ impl FileSystem for View {
     fn attributes(&self, node: u64) -> Result<Attributes> {
         let size = match node {
             protocol::ROOT => 0,
-            node => self.text_of(node)?.len() as u64,
+            node => self.size_of(node)?,
         };
         Ok(Attributes {
             size,
@@ -247,7 +253,7 @@ impl FileSystem for View {
     }
 
     fn open(&self, node: u64) -> Result<Opened> {
-        let text = self.text_of(node)?;
+        let text = self.text_to_open(node)?;
         let mut state = self.state();
         while state.texts.len() >= TEXTS_MAX {
             state.texts.pop_first();

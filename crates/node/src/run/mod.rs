@@ -28,9 +28,7 @@ mod user;
 use insula_container::error::{Error, Kind};
 
 pub use options::{DeviceMapping, Limit, Network, RunOptions, Secret, Tmpfs, Volume, Weights};
-pub use policy::{
-    HealthCheck, LogDriver, LogSettings, ProcViewMode, RestartPolicy, SystemMode,
-};
+pub use policy::{HealthCheck, LogDriver, LogSettings, ProcViewMode, RestartPolicy, SystemMode};
 
 /// Where the engine keeps its records; on the host's tmpfs.
 pub const STATE_DIRECTORY: &str = "/run/insula/containers";

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use insula_container::error::Result;
 use insula_container::spec::{Mount, Spec};
 use insula_image::Config;
 
@@ -14,11 +15,24 @@ use crate::proc_view::{Bind, ProcView};
 const COVERED: [(&str, &str); 2] = [("/proc", "proc"), ("/sys", "sysfs")];
 
 /// Whether a container of these options and this image has a view of its own.
-pub(crate) fn is_wanted(options: &RunOptions, image: &Config) -> bool {
+fn is_wanted(options: &RunOptions, image: &Config) -> bool {
     match options.proc_view {
         ProcViewMode::Yes => true,
         ProcViewMode::No => false,
         ProcViewMode::Auto => system::is_asked_for(options, image),
+    }
+}
+
+/// The view of such a container, where it is wanted. A system goes without where there is no FUSE.
+pub(crate) fn mount(options: &RunOptions, image: &Config) -> Result<Option<ProcView>> {
+    if !is_wanted(options, image) {
+        return Ok(None);
+    }
+    match ProcView::mount() {
+        Err(_) if options.proc_view == ProcViewMode::Auto => Ok(None),
+        other => other.map(Some).map_err(|error| {
+            error.hint("`--proc-view` needs FUSE: load its module, or use --proc-view=false")
+        }),
     }
 }
 
@@ -27,7 +41,7 @@ pub(crate) fn show(view: &ProcView, spec: &mut Spec) {
     let binds = ProcView::binds().iter();
     let binds: Vec<Mount> = binds
         .filter(|bind| is_there(bind, &spec.mounts))
-        .map(|bind| mount(view, bind))
+        .map(|bind| entry(view, bind))
         .collect();
     spec.mounts.extend(binds);
 }
@@ -48,12 +62,23 @@ fn is_there(bind: &Bind, mounts: &[Mount]) -> bool {
     is_kernel_s && target.exists()
 }
 
-fn mount(view: &ProcView, bind: &Bind) -> Mount {
+/// Whether this is a mount of [`show`]'s.
+pub(crate) fn is_shown_by(mount: &Mount) -> bool {
+    let is_of_view = |source: &Path| source.starts_with("/proc/self/fd");
+    mount.source.as_deref().is_some_and(is_of_view)
+        && ProcView::binds()
+            .iter()
+            .any(|bind| mount.destination == Path::new(bind.target))
+}
+
+fn entry(view: &ProcView, bind: &Bind) -> Mount {
     Mount {
         destination: bind.target.into(),
         kind: Some("bind".to_owned()),
         source: Some(view.source(bind)),
-        options: ["bind", "ro", "nosuid", "nodev", "noexec"].map(str::to_owned).to_vec(),
+        options: ["bind", "ro", "nosuid", "nodev", "noexec"]
+            .map(str::to_owned)
+            .to_vec(),
         ..Mount::default()
     }
 }

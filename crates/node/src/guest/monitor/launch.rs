@@ -14,7 +14,6 @@ use super::super::place::Place;
 use super::super::workspace::Workspace;
 use super::streams::{Streams, leave_standard_streams};
 use super::view::Interim;
-use crate::proc_view::ProcView;
 use crate::run::{
     RunOptions, hostname, image_error, layers, network_files, own_view, secret, spec,
 };
@@ -61,10 +60,7 @@ pub(super) fn launch(place: &Place, workspace: &Workspace) -> Result<(Running, I
     }
     let (mut streams, far) = Streams::make(options.terminal, options.interactive)?;
     let process = spec.process.clone();
-    let view = match own_view::is_wanted(&options, &image.config.config) {
-        true => Some(ProcView::mount()?),
-        false => None,
-    };
+    let view = own_view::mount(&options, &image.config.config)?;
     let mut interim = None;
     if let Some(view) = &view {
         own_view::show(view, &mut spec);

@@ -6,9 +6,10 @@
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
+use insula_sys::rustix::event::{Timespec, poll};
 
 use crate::course::{Course, interleave};
 use crate::entry::{Entry, entry, two_rows};
@@ -17,6 +18,11 @@ use crate::report::{Bar, Figure, Row};
 use crate::sample::{Cost, Sample};
 
 const IMAGE: &str = "insula-bench-guests:1";
+/// After which a guest is idle.
+const SETTLING: Timespec = Timespec {
+    tv_sec: 2,
+    tv_nsec: 0,
+};
 /// Guests at once.
 const CROWD: usize = 500;
 /// A guest that writes 4,000,000 lines as fast as it can: made beforehand, so that the program that
@@ -195,7 +201,7 @@ fn idle_memory(course: &Course, entry: Entry) -> Vec<Row> {
         let ground = Ground::new(course)?;
         ground.start("bench-idle", &[], &SLEEP)?;
         // Idle is what has had nothing to do for a while.
-        std::thread::sleep(Duration::from_secs(2));
+        poll(&mut [], Some(&SETTLING)).context("wait for idleness")?;
         let ours = private_kib(|command| command.starts_with("insula __monitor"))?;
         let theirs = private_kib(|command| command.contains("conmon ") && command.contains("-c "))?;
         ground.remove("bench-idle");

@@ -516,7 +516,7 @@ _insula() {
             return 0
             ;;
         insula__subcmd__create)
-            opts="-i -t -e -u -w -l -v -m -h --interactive --tty --rm --name --cidfile --pull --platform --progress --parallel --tls-verify --cert-dir --restart --health-cmd --health-interval --health-timeout --health-start-period --health-retries --no-healthcheck --stop-signal --stop-timeout --log-driver --log-opt --system --systemd --env --env-file --user --workdir --entrypoint --hostname --group-add --add-host --dns --label --volume --mount --tmpfs --secret --device --read-only --shm-size --cpus --memory --pids-limit --memory-swap --memory-reservation --cpuset-cpus --cpu-shares --oom-score-adj --ulimit --isolation --network --cap-add --cap-drop --privileged --sysctl --security-opt --color --store --help"
+            opts="-i -t -e -u -w -l -v -m -h --interactive --tty --rm --name --cidfile --pull --platform --progress --parallel --tls-verify --cert-dir --restart --health-cmd --health-interval --health-timeout --health-start-period --health-retries --no-healthcheck --stop-signal --stop-timeout --log-driver --log-opt --system --systemd --env --env-file --user --workdir --entrypoint --hostname --group-add --add-host --dns --label --volume --mount --tmpfs --secret --device --read-only --shm-size --cpus --memory --pids-limit --memory-swap --memory-reservation --cpuset-cpus --cpu-shares --oom-score-adj --ulimit --isolation --network --cap-add --cap-drop --privileged --sysctl --proc-view --security-opt --color --store --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -743,6 +743,10 @@ _insula() {
                     return 0
                     ;;
                 --sysctl)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --proc-view)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -2210,7 +2214,7 @@ _insula() {
             return 0
             ;;
         insula__subcmd__run)
-            opts="-d -i -t -e -u -w -l -v -m -h --detach --sig-proxy --detach-keys --interactive --tty --rm --name --cidfile --pull --platform --progress --parallel --tls-verify --cert-dir --restart --health-cmd --health-interval --health-timeout --health-start-period --health-retries --no-healthcheck --stop-signal --stop-timeout --log-driver --log-opt --system --systemd --env --env-file --user --workdir --entrypoint --hostname --group-add --add-host --dns --label --volume --mount --tmpfs --secret --device --read-only --shm-size --cpus --memory --pids-limit --memory-swap --memory-reservation --cpuset-cpus --cpu-shares --oom-score-adj --ulimit --isolation --network --cap-add --cap-drop --privileged --sysctl --security-opt --color --store --help"
+            opts="-d -i -t -e -u -w -l -v -m -h --detach --sig-proxy --detach-keys --interactive --tty --rm --name --cidfile --pull --platform --progress --parallel --tls-verify --cert-dir --restart --health-cmd --health-interval --health-timeout --health-start-period --health-retries --no-healthcheck --stop-signal --stop-timeout --log-driver --log-opt --system --systemd --env --env-file --user --workdir --entrypoint --hostname --group-add --add-host --dns --label --volume --mount --tmpfs --secret --device --read-only --shm-size --cpus --memory --pids-limit --memory-swap --memory-reservation --cpuset-cpus --cpu-shares --oom-score-adj --ulimit --isolation --network --cap-add --cap-drop --privileged --sysctl --proc-view --security-opt --color --store --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2445,6 +2449,10 @@ _insula() {
                     return 0
                     ;;
                 --sysctl)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --proc-view)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

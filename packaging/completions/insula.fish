@@ -137,6 +137,7 @@ complete -c insula -n "__fish_insula_using_subcommand run" -l network -d 'The ne
 complete -c insula -n "__fish_insula_using_subcommand run" -l cap-add -d 'Add a capability, or ALL' -r
 complete -c insula -n "__fish_insula_using_subcommand run" -l cap-drop -d 'Drop a capability, or ALL' -r
 complete -c insula -n "__fish_insula_using_subcommand run" -l sysctl -d 'Set a parameter of the kernel in the container\'s namespaces' -r
+complete -c insula -n "__fish_insula_using_subcommand run" -l proc-view -d 'Whether /proc shows its own processors, memory and load: auto (a whole system\'s), true, false' -r
 complete -c insula -n "__fish_insula_using_subcommand run" -l security-opt -d 'no-new-privileges, seccomp=unconfined, seccomp=FILE, apparmor=PROFILE, …' -r
 complete -c insula -n "__fish_insula_using_subcommand run" -l color -d 'When to colour output: auto, always, never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'In every case'
@@ -205,6 +206,7 @@ complete -c insula -n "__fish_insula_using_subcommand create" -l network -d 'The
 complete -c insula -n "__fish_insula_using_subcommand create" -l cap-add -d 'Add a capability, or ALL' -r
 complete -c insula -n "__fish_insula_using_subcommand create" -l cap-drop -d 'Drop a capability, or ALL' -r
 complete -c insula -n "__fish_insula_using_subcommand create" -l sysctl -d 'Set a parameter of the kernel in the container\'s namespaces' -r
+complete -c insula -n "__fish_insula_using_subcommand create" -l proc-view -d 'Whether /proc shows its own processors, memory and load: auto (a whole system\'s), true, false' -r
 complete -c insula -n "__fish_insula_using_subcommand create" -l security-opt -d 'no-new-privileges, seccomp=unconfined, seccomp=FILE, apparmor=PROFILE, …' -r
 complete -c insula -n "__fish_insula_using_subcommand create" -l color -d 'When to colour output: auto, always, never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'In every case'

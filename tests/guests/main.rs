@@ -14,5 +14,6 @@
 mod kills;
 mod life;
 mod model;
+mod own_view;
 mod streams;
 mod world;

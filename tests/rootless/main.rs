@@ -16,6 +16,13 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use world::{Ids, World};
 
 fn a_life(world: &World) {
+    exit_codes(world);
+    in_the_background(world);
+    built(world);
+    nothing_is_left(world);
+}
+
+fn exit_codes(world: &World) {
     assert_eq!(world.succeed(&["run", "--rm", "bb", "id", "-u"]), "0");
     for (code, words) in [
         (7, &["run", "--rm", "bb", "sh", "-c", "exit 7"][..]),
@@ -23,6 +30,9 @@ fn a_life(world: &World) {
     ] {
         world.fail(code, words);
     }
+}
+
+fn in_the_background(world: &World) {
     let script = "echo begun; trap 'exit 3' TERM; while :; do sleep 0.05; done";
     world.succeed(&[
         "run",
@@ -77,6 +87,9 @@ fn a_life(world: &World) {
         "/note",
     ];
     assert_eq!(world.succeed(&words), "kept\nown");
+}
+
+fn built(world: &World) {
     fs::write(
         world.path("home/Containerfile"),
         "FROM bb\nRUN id -u >/who\nCMD cat /who\n",
@@ -87,6 +100,9 @@ fn a_life(world: &World) {
         world.succeed(&["run", "--rm", "--network", "host", "built"]),
         "0"
     );
+}
+
+fn nothing_is_left(world: &World) {
     assert_eq!(world.succeed(&["ps", "-aq"]), "");
     let store = world.path("home/.local/share/insula");
     assert_eq!(fs::metadata(&store).unwrap().uid(), world.uid);

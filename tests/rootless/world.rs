@@ -8,6 +8,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Once;
 use std::time::{Duration, Instant};
 
+use insula_sys::rustix::event::{Timespec, poll};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -52,6 +53,10 @@ pub(crate) struct World {
     directory: TempDir,
 }
 
+const MOMENT: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 20_000_000,
+};
 /// Ids of a user begin at this times the number: far from those of others.
 const SPREAD: u32 = 65_536;
 const GRANTED: u32 = 65_536;
@@ -188,7 +193,7 @@ impl World {
                 start.elapsed() < Duration::from_secs(60),
                 "waited for: {what}"
             );
-            std::thread::sleep(Duration::from_millis(20));
+            poll(&mut [], Some(&MOMENT)).unwrap();
         }
     }
 }

@@ -157,8 +157,9 @@ impl Ground {
         let view = ProcView::mount().unwrap();
         let ProcView { mount, connection } = view;
         let pid = Arc::new(AtomicI32::new(i32::try_from(init.id()).unwrap()));
+        let location = group.location();
         let options = ViewOptions {
-            cgroup: group.location(),
+            cgroup: Box::new(move || Some(location.clone())),
             init: Box::new(move || Some(pid.load(Ordering::Relaxed))),
         };
         let serve = move || ProcView::serve(options, &connection).unwrap();

@@ -79,7 +79,7 @@ pub struct Arguments {
     #[arg(hide_possible_values = true, help_heading = "Options of every command")]
     color: Colour,
 
-    /// Where images and containers are kept [default: $INSULA_STORE, or /var/lib/insula; without root ~/.local/share/insula]
+    /// Where images and containers are kept [default: $INSULA_STORE or /var/lib/insula]
     #[arg(
         long,
         global = true,

@@ -7,8 +7,8 @@ use insula_node::guest::{self, AttachOptions};
 use insula_node::image::registry::Platform;
 use insula_node::image::{Digest, Kind, Reference};
 use insula_node::run::{
-    DeviceMapping, HealthCheck, Limit, LogDriver, LogSettings, Network, RestartPolicy, RunOptions,
-    Secret, SystemMode, Tmpfs, Volume, Weights,
+    DeviceMapping, HealthCheck, Limit, LogDriver, LogSettings, Network, ProcViewMode,
+    RestartPolicy, RunOptions, Secret, SystemMode, Tmpfs, Volume, Weights,
 };
 
 use super::attach::finish;
@@ -307,6 +307,11 @@ struct Isolation {
     #[arg(long = "sysctl", value_name = "NAME=VALUE", value_parser = value::sysctl)]
     sysctls: Vec<(String, String)>,
 
+    /// Whether /proc shows its own processors, memory and load: auto (a whole system's), true, false
+    #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = proc_view_mode)]
+    #[arg(num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    proc_view: ProcViewMode,
+
     /// no-new-privileges, seccomp=unconfined, seccomp=FILE, apparmor=PROFILE, …
     #[arg(long = "security-opt", value_name = "OPTION")]
     security: Vec<String>,
@@ -500,6 +505,7 @@ fn options(arguments: GuestArguments, location: &Location) -> Result<RunOptions,
     options.security = arguments.isolation.security;
     options.privileged = arguments.isolation.privileged;
     options.sysctls = arguments.isolation.sysctls;
+    options.proc_view = arguments.isolation.proc_view;
     set_limits(&mut options, arguments.limits);
     set_supervision(&mut options, arguments.supervision)?;
     set_surroundings(&mut options, arguments.surroundings)?;
@@ -594,6 +600,15 @@ fn system_mode(text: &str) -> Result<SystemMode, String> {
         "always" | "true" => Ok(SystemMode::Yes),
         "false" | "never" => Ok(SystemMode::No),
         _ => Err("use auto, always or false".to_owned()),
+    }
+}
+
+fn proc_view_mode(text: &str) -> Result<ProcViewMode, String> {
+    match text {
+        "auto" => Ok(ProcViewMode::Auto),
+        "true" => Ok(ProcViewMode::Yes),
+        "false" => Ok(ProcViewMode::No),
+        _ => Err("use auto, true or false".to_owned()),
     }
 }
 

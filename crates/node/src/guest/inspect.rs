@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::find::{Guest, find};
 use super::place::Place;
 use crate::moment::rfc3339;
+use crate::run::own_view;
 
 /// What is known of a guest: what it was asked to be, what it does, what is in force.
 ///
@@ -97,6 +98,7 @@ fn security(spec: &Spec, guest: &Guest) -> Value {
         "readOnlyRoot": spec.root.as_ref().is_some_and(|root| root.readonly),
         "namespaces": kinds,
         "maskedPaths": linux.map(|linux| &linux.masked_paths),
+        "procView": spec.mounts.iter().any(own_view::is_shown_by),
         "readOnlyPaths": linux.map(|linux| &linux.readonly_paths),
     })
 }

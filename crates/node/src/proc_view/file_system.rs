@@ -2,11 +2,15 @@
 //!
 //! A text is made when a file is opened and stays the same until it is closed. A handle that this
 //! process does not know, for another one gave it, gets a new text.
+//!
+//! The kernel asks for attributes before each opening, and sendfile(2) reads as far as the size
+//! says: the text whose length was told is the one that is opened a moment later.
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use insula_container::cgroup::Location;
 use insula_sys::fuse::{
     Attributes, FileSystem, Listing, Opened, ReadRequest, Statistics, protocol,
 };
@@ -35,19 +39,25 @@ const FILES: [&str; 8] = [
 const FIRST_NODE: u64 = protocol::ROOT + 1;
 /// Texts of files that are open. The oldest gives way.
 const TEXTS_MAX: usize = 64;
+/// A text whose length was told so long ago is not opened any more.
+const FRESH_NANOSECONDS: u64 = 50_000_000;
 /// Somebody who read the load so long ago does not watch it any more.
 const WATCH_SECONDS: f64 = 60.0;
 
 /// One container's view.
 pub(super) struct View {
-    group: Group,
+    group: OnceLock<Group>,
+    /// While nobody knows the container's cgroup.
+    unknown: Group,
     options: ViewOptions,
     state: Mutex<State>,
 }
 
 struct State {
     /// By handle: the node and its text.
-    texts: BTreeMap<u64, (u64, String)>,
+    texts: BTreeMap<u64, (u64, Arc<str>)>,
+    /// By node: the text whose length was told, and when.
+    told: BTreeMap<u64, (u64, Arc<str>)>,
     next_handle: u64,
     load: Option<Watched>,
 }
@@ -64,13 +74,24 @@ impl View {
     pub(super) fn new(options: ViewOptions) -> Self {
         let now = boot_nanoseconds();
         Self {
-            group: Group::new(options.cgroup.clone()),
+            group: OnceLock::new(),
+            unknown: Group::new(Location::default()),
             options,
             state: Mutex::new(State {
                 texts: BTreeMap::new(),
+                told: BTreeMap::new(),
                 // Not one that a process before this one gave.
                 next_handle: now,
                 load: None,
+            }),
+        }
+    }
+
+    fn group(&self) -> &Group {
+        match self.group.get() {
+            Some(group) => group,
+            None => (self.options.cgroup)().map_or(&self.unknown, |location| {
+                self.group.get_or_init(|| Group::new(location))
             }),
         }
     }
@@ -94,6 +115,7 @@ impl View {
     pub(super) fn sample(&self) {
         let now = seconds(boot_nanoseconds());
         let mut state = self.state();
+        state.told.clear();
         if let Some(watched) = &mut state.load
             && now - watched.load.at() >= INTERVAL_SECONDS - 1.0
         {
@@ -103,12 +125,12 @@ impl View {
     }
 
     fn used_seconds(&self) -> f64 {
-        let time = self.group.cpu_time();
+        let time = self.group().cpu_time();
         seconds(time.user + time.system)
     }
 
     fn tasks(&self) -> Tasks {
-        match self.group.tasks() {
+        match self.group().tasks() {
             Some((directory, list)) => look(&directory, list, Path::new("/proc")),
             None => Tasks::default(),
         }
@@ -147,8 +169,8 @@ impl View {
 
     fn make(&self, file: &str) -> String {
         let host = |path: &str| text(Path::new(path)).unwrap_or_default();
-        let processors = || Processors::of(&self.group, &host("/sys/devices/system/cpu/online"));
-        let group = &self.group;
+        let processors = || Processors::of(self.group(), &host("/sys/devices/system/cpu/online"));
+        let group = self.group();
         match file {
             "cpuinfo" => processors().cpuinfo(&host("/proc/cpuinfo")),
             "cpu_online" => processors().list(),
@@ -166,27 +188,31 @@ impl View {
         }
     }
 
-    fn text_of(&self, node: u64) -> Result<String> {
+    fn text_of(&self, node: u64) -> Result<Arc<str>> {
         let number = node.checked_sub(FIRST_NODE).ok_or(Errno::INVAL)?;
         let file = usize::try_from(number).ok().and_then(|n| FILES.get(n));
-        file.map(|file| self.make(file)).ok_or(Errno::STALE)
+        Ok(self.make(file.ok_or(Errno::STALE)?).into())
     }
-}
 
-impl FileSystem for View {
-    /// Names and attributes never change, only contents do.
-    const VALID_SECONDS: u64 = 365 * 86400;
+    /// The text whose length was told a moment ago, or else a new one.
+    fn text_to_open(&self, node: u64) -> Result<Arc<str>> {
+        let told = self.state().told.remove(&node);
+        let told = told.filter(|(made, _)| boot_nanoseconds() < made + FRESH_NANOSECONDS);
+        told.map_or_else(|| self.text_of(node), |(_, text)| Ok(text))
+    }
 
-    fn look_up(&self, directory: u64, name: &[u8]) -> Result<(u64, Attributes)> {
-        if directory != protocol::ROOT {
-            return Err(Errno::NOTDIR);
+    fn size_of(&self, node: u64) -> Result<u64> {
+        let text = self.text_of(node)?;
+        let size = text.len() as u64;
+        // What is said while the container's cgroup is not known yet is not said again.
+        if self.group.get().is_some() {
+            let told = (boot_nanoseconds(), text);
+            self.state().told.insert(node, told);
         }
-        let number = FILES.iter().position(|file| file.as_bytes() == name);
-        let node = FIRST_NODE + number.ok_or(Errno::NOENT)? as u64;
-        Ok((node, self.attributes(node)?))
+        Ok(size)
     }
 
-    fn attributes(&self, node: u64) -> Result<Attributes> {
+    fn kind_of(node: u64) -> Result<Attributes> {
         let (mode, links) = match node {
             protocol::ROOT => (0o040_555, 2),
             node if node < FIRST_NODE + FILES.len() as u64 => (0o100_444, 1),
@@ -199,9 +225,35 @@ impl FileSystem for View {
             ..Attributes::default()
         })
     }
+}
+
+impl FileSystem for View {
+    /// Sizes change all the time.
+    const VALID_SECONDS: u64 = 0;
+
+    fn look_up(&self, directory: u64, name: &[u8]) -> Result<(u64, Attributes)> {
+        if directory != protocol::ROOT {
+            return Err(Errno::NOTDIR);
+        }
+        let number = FILES.iter().position(|file| file.as_bytes() == name);
+        let node = FIRST_NODE + number.ok_or(Errno::NOENT)? as u64;
+        // The size is asked for when the file is opened.
+        Ok((node, Self::kind_of(node)?))
+    }
+
+    fn attributes(&self, node: u64) -> Result<Attributes> {
+        let size = match node {
+            protocol::ROOT => 0,
+            node => self.size_of(node)?,
+        };
+        Ok(Attributes {
+            size,
+            ..Self::kind_of(node)?
+        })
+    }
 
     fn open(&self, node: u64) -> Result<Opened> {
-        let text = self.text_of(node)?;
+        let text = self.text_to_open(node)?;
         let mut state = self.state();
         while state.texts.len() >= TEXTS_MAX {
             state.texts.pop_first();
@@ -237,14 +289,14 @@ impl FileSystem for View {
     }
 
     fn read_directory(&self, _node: u64, position: u64, listing: &mut Listing<'_>) -> Result<()> {
-        let root = self.attributes(protocol::ROOT)?;
+        let root = Self::kind_of(protocol::ROOT)?;
         let dots = [(".", 0), ("..", 0)];
         let files = FILES.iter().zip(FIRST_NODE..);
         let files = files.map(|(file, node)| (*file, node));
         for (at, (name, node)) in (1..).zip(dots.into_iter().chain(files)) {
             let attributes = match node {
                 0 => root,
-                node => self.attributes(node)?,
+                node => Self::kind_of(node)?,
             };
             if at > position && !listing.push(name.as_bytes(), at, (node, &attributes)) {
                 break;

@@ -4,6 +4,7 @@
 //!  ProcView::mount     a FUSE file system with one file for each of FILES, attached nowhere
 //!  ProcView::binds     which file belongs over which path of the container
 //!  ProcView::serve     answers, on the caller's thread, until the mount is gone
+//!  Attendant           the same for a loop that also waits for something else
 //!
 //!  group.rs            what the cgroup allows and has used, version 1, version 2 or both
 //!  processor.rs, memory.rs, load.rs, disk.rs      the texts made of that
@@ -22,12 +23,15 @@ mod processor;
 #[cfg(test)]
 mod tests;
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use insula_container::cgroup::Location;
 use insula_container::error::{Context, Result};
+use insula_sys::Errno;
 use insula_sys::fuse::{self, Connection, DEVICE, MountOptions, Server, Step};
+use insula_sys::rustix::event::{PollFd, PollFlags, Timespec, poll};
+use insula_sys::rustix::fs::{OFlags, fcntl_setfl};
 
 use file_system::View;
 
@@ -57,7 +61,8 @@ const fn bind(file: &'static str, target: &'static str) -> Bind {
 
 /// Whose view it is.
 pub struct ViewOptions {
-    pub cgroup: Location,
+    /// `None` as long as there is none; then it stays what it is.
+    pub cgroup: Box<dyn Fn() -> Option<Location> + Send + Sync>,
     /// The first process, as this process numbers it; `None` while there is none. A container that
     /// is started again has another one.
     pub init: Box<dyn Fn() -> Option<i32> + Send + Sync>,
@@ -65,9 +70,7 @@ pub struct ViewOptions {
 
 impl std::fmt::Debug for ViewOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ViewOptions")
-            .field("cgroup", &self.cgroup)
-            .finish_non_exhaustive()
+        f.debug_struct("ViewOptions").finish_non_exhaustive()
     }
 }
 
@@ -81,7 +84,8 @@ pub struct ProcView {
 }
 
 impl ProcView {
-    /// Mounts a view of nobody yet. Root of a user namespace may, too.
+    /// Mounts a view of nobody yet. Root of a user namespace may, too. It must be served before
+    /// anything is bound from it: also looking for a file is a question.
     ///
     /// # Errors
     /// There is no FUSE for this user.
@@ -121,15 +125,68 @@ impl ProcView {
     /// # Errors
     /// The kernel's, where it is not the end.
     pub fn serve(options: ViewOptions, connection: &Connection) -> Result<()> {
-        let step = || "serve the container's view of /proc";
-        let view = View::new(options);
-        let mut server = Server::new(connection).step(step)?;
+        let mut attendant = Attendant::new(options, connection)?;
         loop {
-            match server.step(&view, view.next_sample()).step(step)? {
-                Step::Ended => return Ok(()),
-                Step::Idle => view.sample(),
-                Step::Answered => {}
+            let mut ready = [PollFd::new(&attendant.server, PollFlags::IN)];
+            let waited = poll(&mut ready, attendant.next_sample().as_ref());
+            if !matches!(waited, Ok(_) | Err(Errno::INTR)) {
+                waited.step(|| STEP)?;
+            }
+            if !attendant.attend()? {
+                return Ok(());
             }
         }
+    }
+}
+
+const STEP: &str = "serve the container's view of /proc";
+
+/// One that serves a view from a loop of its owner's, as [`ProcView::serve`] does from its own.
+pub struct Attendant {
+    view: View,
+    server: Server,
+}
+
+impl Attendant {
+    /// # Errors
+    /// The connection cannot be cloned.
+    pub fn new(options: ViewOptions, connection: &Connection) -> Result<Self> {
+        let server = Server::new(connection).step(|| STEP)?;
+        // Whoever asked may be gone between the sign of a request and its reading.
+        fcntl_setfl(&server, OFlags::RDWR | OFlags::NONBLOCK).step(|| STEP)?;
+        let view = View::new(options);
+        Ok(Self { view, server })
+    }
+
+    /// After this time [`Attendant::attend`] has something to do, also when nothing is asked.
+    #[must_use]
+    pub fn next_sample(&self) -> Option<Timespec> {
+        self.view.next_sample()
+    }
+
+    /// Answers one request, if there is one. False when the mount is gone.
+    ///
+    /// # Errors
+    /// The kernel's, where it is not the end.
+    pub fn attend(&mut self) -> Result<bool> {
+        match self.server.step(&self.view, None).step(|| STEP)? {
+            Step::Ended => return Ok(false),
+            Step::Idle => self.view.sample(),
+            Step::Answered => {}
+        }
+        Ok(true)
+    }
+}
+
+impl AsFd for Attendant {
+    /// Readable when there is a request.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.server.as_fd()
+    }
+}
+
+impl std::fmt::Debug for Attendant {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Attendant").finish_non_exhaustive()
     }
 }

@@ -18,7 +18,7 @@ pub(crate) fn adapt(options: &RunOptions, is_system: bool, spec: &mut Spec) -> R
     if is_system && options.cgroup_manager == Manager::Disabled {
         return Err(
             Error::new("a whole system needs cgroups, which this user may not make")
-                .hint("run it as root, or switch it off: --system=false"),
+                .hint("run it as root, or switch it off: --systemd=never"),
         );
     }
     check_limits(options)?;

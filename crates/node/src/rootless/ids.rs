@@ -1,5 +1,5 @@
-//! The ids of the user's namespace: 0 is the user, and the ranges of `/etc/subuid` and `/etc/subgid`
-//! follow from 1 on, where the host grants any. Without them there is the user alone.
+//! The ids of the user's namespace: 0 is the user, and the ranges of `/etc/subuid` and
+//! `/etc/subgid` follow from 1 on, where the host grants any. Without them there is the user alone.
 
 use std::path::Path;
 use std::process::Command;

@@ -18,7 +18,7 @@ mod ids;
 mod keeper;
 
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, IntoRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -67,7 +67,7 @@ pub(crate) fn use_namespace(state: &Path) -> Result<()> {
     let lock = open_lock(&state.join(LOCK_FILE))?;
     flock(&lock, FlockOperation::LockShared).step(|| "hold the user's namespace")?;
     // The kernel closes it with the process.
-    std::mem::forget(lock);
+    let _ = lock.into_raw_fd();
     Ok(())
 }
 

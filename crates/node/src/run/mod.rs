@@ -5,6 +5,7 @@
 //!  spec.rs                    image's wishes + docker's defaults + options = configuration
 //!  layers.rs                  the image's layers as lower directories
 //!  device.rs                  devices of the host, one by one or all
+//!  own_view.rs                a /proc that shows what is the container's
 //!  secret.rs                  files that are shown and written down nowhere
 //! ```
 //!
@@ -16,6 +17,7 @@ pub(crate) mod init;
 pub(crate) mod layers;
 pub(crate) mod network_files;
 mod options;
+pub(crate) mod own_view;
 mod policy;
 pub(crate) mod secret;
 mod security;
@@ -26,7 +28,7 @@ mod user;
 use insula_container::error::{Error, Kind};
 
 pub use options::{DeviceMapping, Limit, Network, RunOptions, Secret, Tmpfs, Volume, Weights};
-pub use policy::{HealthCheck, LogDriver, LogSettings, RestartPolicy, SystemMode};
+pub use policy::{HealthCheck, LogDriver, LogSettings, ProcViewMode, RestartPolicy, SystemMode};
 
 /// Where the engine keeps its records; on the host's tmpfs.
 pub const STATE_DIRECTORY: &str = "/run/insula/containers";

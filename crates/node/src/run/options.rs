@@ -6,7 +6,7 @@ use insula_container::cgroup::Manager;
 use insula_container::error::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::policy::{HealthCheck, LogSettings, RestartPolicy, SystemMode};
+use super::policy::{HealthCheck, LogSettings, ProcViewMode, RestartPolicy, SystemMode};
 
 /// A guest to run. Everything but its places is also part of its record.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
@@ -66,6 +66,9 @@ pub struct RunOptions {
     pub log: LogSettings,
     /// Whether the program is a whole system's first process.
     pub system: SystemMode,
+    /// Whether its `/proc` is its own.
+    #[serde(skip_serializing_if = "is_default")]
+    pub proc_view: ProcViewMode,
     /// Names and their addresses, beside those of the network.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<(String, String)>,
@@ -134,6 +137,7 @@ impl RunOptions {
             stop_timeout_s: 10,
             log: LogSettings::default(),
             system: SystemMode::Auto,
+            proc_view: ProcViewMode::Auto,
             hosts: Vec::new(),
             dns: Vec::new(),
             secrets: Vec::new(),
@@ -232,8 +236,8 @@ fn is_false(value: &bool) -> bool {
     !value
 }
 
-fn is_default(weights: &Weights) -> bool {
-    *weights == Weights::default()
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// An empty file system in memory.

@@ -186,6 +186,17 @@ pub enum SystemMode {
     No,
 }
 
+/// Whether a container sees its own processors, memory, load and uptime in `/proc` and `/sys`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProcViewMode {
+    /// When it holds a whole system.
+    #[default]
+    Auto,
+    Yes,
+    No,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,11 +8,15 @@ use insula_container::rootfs::Overlay;
 use insula_container::spec::{Process, Spec};
 use insula_container::{CreateOptions, Launched, Source};
 use insula_image::{Image, Store, UnionView};
+use insula_sys::fuse::Connection;
 
 use super::super::place::Place;
 use super::super::workspace::Workspace;
 use super::streams::{Streams, leave_standard_streams};
-use crate::run::{RunOptions, hostname, image_error, layers, network_files, secret, spec};
+use super::view::Interim;
+use crate::run::{
+    RunOptions, hostname, image_error, layers, network_files, own_view, secret, spec,
+};
 use crate::volume;
 
 /// A program that runs.
@@ -28,6 +32,10 @@ pub(super) struct Running {
     pub(super) is_stopping: bool,
     /// What programs that check on it begin with; absent when it has been taken over.
     pub(super) process: Option<Process>,
+    /// Of its view of `/proc`, where it has one.
+    pub(super) view: Option<Connection>,
+    /// Serves it until the holder does.
+    pub(super) interim: Option<Interim>,
 }
 
 /// What the monitor keeps of an image.
@@ -52,6 +60,12 @@ pub(super) fn launch(place: &Place, workspace: &Workspace) -> Result<(Running, I
     }
     let (mut streams, far) = Streams::make(options.terminal, options.interactive)?;
     let process = spec.process.clone();
+    let view = own_view::mount(&options, &image.config.config)?;
+    let mut interim = None;
+    if let Some(view) = &view {
+        own_view::show(view, &mut spec);
+        interim = Some(Interim::start(place, id, &view.connection)?);
+    }
     let facts = facts(&image);
     let create = create_options(&options, workspace, spec, &image)?;
     far.stand_in()?;
@@ -73,6 +87,9 @@ pub(super) fn launch(place: &Place, workspace: &Workspace) -> Result<(Running, I
         deadline: None,
         is_stopping: false,
         process,
+        // The mount is the container's alone from now on.
+        view: view.map(|view| view.connection),
+        interim,
     };
     Ok((running, facts))
 }

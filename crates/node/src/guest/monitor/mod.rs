@@ -20,6 +20,7 @@ mod holder;
 pub(super) mod launch;
 mod serve;
 mod streams;
+mod view;
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
@@ -30,6 +31,7 @@ use std::time::Instant;
 use insula_container::cgroup::Manager;
 use insula_container::error::{Context, Result};
 use insula_sys::descriptor::inherit;
+use insula_sys::fuse::Connection;
 use insula_sys::process::block_signals;
 use insula_sys::rustix::event::{PollFd, PollFlags, Timespec, poll};
 use insula_sys::rustix::fs::Mode;
@@ -180,13 +182,17 @@ fn abandon(place: &Place, id: &str) -> Result<()> {
 
 fn take_over(place: Place, id: &str, held: &[OsString]) -> Result<()> {
     let mut streams = streams::Streams::default();
+    let mut view = None;
     for word in held.iter().filter_map(|word| word.to_str()) {
         let Some((name, number)) = word.split_once('=') else {
             continue;
         };
         let number = number.parse().step(|| "read a descriptor's number")?;
         let fd = inherit(number).step(|| format!("take on the guest's {name}"))?;
-        streams.put(name, fd);
+        match name {
+            holder::VIEW => view = Some(Connection::from(fd)),
+            _ => drop(streams.put(name, fd)),
+        }
     }
     leave()?;
     let Some(workspace) = Workspace::try_take(&place.store, id)? else {
@@ -196,7 +202,7 @@ fn take_over(place: Place, id: &str, held: &[OsString]) -> Result<()> {
     let previous = live::read(&place.live(id));
     let bound_to = previous.as_ref().and_then(|state| state.bound_to);
     let mut monitor = Monitor::new(place, workspace, previous, bound_to)?;
-    monitor.adopt(streams)?;
+    monitor.adopt(streams, view)?;
     monitor.serve();
     Ok(())
 }
@@ -328,8 +334,14 @@ impl Monitor {
         self.holder = None;
         let Some(running) = &self.running else { return };
         let named = running.streams.named();
+        let view = running.view.as_ref().map(|view| (view, running.pid));
         // Without it a killed monitor is replaced by the next command, and output is lost.
-        self.holder = Holder::start(&self.place, &self.workspace.record.id, named).ok();
+        self.holder = Holder::start(&self.place, &self.workspace.record.id, named, view).ok();
+        if self.holder.is_some()
+            && let Some(running) = &mut self.running
+        {
+            running.interim = None;
+        }
         self.state.holder = self
             .holder
             .as_ref()
@@ -337,7 +349,7 @@ impl Monitor {
     }
 
     /// A program that runs already is looked after from now on.
-    fn adopt(&mut self, streams: streams::Streams) -> Result<()> {
+    fn adopt(&mut self, streams: streams::Streams, view: Option<Connection>) -> Result<()> {
         let container = self.place.runtime().load(self.id())?;
         let pidfd = container.pidfd()?;
         self.state.output_lost = streams.sources().next().is_none();
@@ -352,6 +364,8 @@ impl Monitor {
             deadline: None,
             is_stopping: false,
             process,
+            view,
+            interim: None,
         };
         let started = self.state.started;
         self.begin(running, started);

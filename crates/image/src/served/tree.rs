@@ -12,6 +12,7 @@ use insula_sys::{Errno, Result};
 use super::OverlayNames;
 use crate::erofs::{FileKind, Inode, Reader};
 use crate::error::Error;
+use crate::unpack::Ids;
 
 /// A nid is a distance of 32-byte slots in an image of at most 2^44 bytes.
 const NID_BITS: u32 = 40;
@@ -23,6 +24,7 @@ const USER: &[u8] = b"user.overlay.";
 pub(super) struct LayerTree {
     layers: Vec<Reader<File>>,
     names: OverlayNames,
+    ids: Ids,
     /// The root is that of the only layer.
     is_single: bool,
 }
@@ -47,6 +49,7 @@ impl LayerTree {
         Self {
             layers,
             names,
+            ids: Ids::of_this_process(),
             is_single: false,
         }
     }
@@ -56,6 +59,7 @@ impl LayerTree {
         Self {
             layers: vec![layer],
             names,
+            ids: Ids::of_this_process(),
             is_single: true,
         }
     }
@@ -104,7 +108,7 @@ impl LayerTree {
     fn root_of(&self, number: usize) -> Result<(u64, Attributes)> {
         let reader = self.layers.get(number).ok_or(Errno::NOENT)?;
         let root = reader.root().map_err(unreadable)?;
-        Ok(described(base_of(number), &root))
+        Ok(described(self.ids, base_of(number), &root))
     }
 
     fn list_top(&self, position: u64, listing: &mut Listing<'_>) -> Result<()> {
@@ -174,7 +178,7 @@ impl FileSystem for LayerTree {
                 }
                 let child = found.reader.find(&found.inode, name);
                 let child = child.map_err(unreadable)?;
-                Ok(described(found.base, &child.ok_or(Errno::NOENT)?))
+                Ok(described(self.ids, found.base, &child.ok_or(Errno::NOENT)?))
             }
         }
     }
@@ -182,7 +186,7 @@ impl FileSystem for LayerTree {
     fn attributes(&self, node: u64) -> Result<Attributes> {
         Ok(match self.place(node)? {
             Place::Top => top(self.layers.len()),
-            Place::Inside(found) => described(found.base, &found.inode).1,
+            Place::Inside(found) => described(self.ids, found.base, &found.inode).1,
         })
     }
 
@@ -206,7 +210,7 @@ impl FileSystem for LayerTree {
             Place::Top => return self.list_top(position, listing),
             Place::Inside(found) => found,
         };
-        let here = described(found.base, &found.inode).1;
+        let here = described(self.ids, found.base, &found.inode).1;
         for (name, at) in [(&b"."[..], 0), (b"..", 1)] {
             if position <= at && !listing.push(name, at + 1, (0, &here)) {
                 return Ok(());
@@ -219,7 +223,7 @@ impl FileSystem for LayerTree {
             let entry = entry.map_err(unreadable)?;
             let inode = found.reader.inode(entry.nid);
             let inode = inode.map_err(unreadable)?;
-            let (node, attributes) = described(found.base, &inode);
+            let (node, attributes) = described(self.ids, found.base, &inode);
             if !listing.push(&entry.name, entry.next, (node, &attributes)) {
                 break;
             }
@@ -267,15 +271,17 @@ fn base_of(number: usize) -> u64 {
     (number as u64 + 1) << NID_BITS
 }
 
-fn described(base: u64, inode: &Inode) -> (u64, Attributes) {
+fn described(ids: Ids, base: u64, inode: &Inode) -> (u64, Attributes) {
     let node = base + inode.nid;
+    // Of somebody who is not in this namespace nobody could write the file, not even its root.
+    let (uid, gid) = ids.owner((inode.uid, inode.gid), (0, 0));
     let attributes = Attributes {
         inode: node,
         size: inode.size,
         mode: inode.mode(),
         links: inode.links,
-        uid: inode.uid,
-        gid: inode.gid,
+        uid,
+        gid,
         device: inode.device,
         modified: (inode.modified_seconds, inode.modified_nanoseconds),
     };

@@ -40,13 +40,10 @@ impl<R: BufRead> Unpacker<'_, R> {
             // Half a file is worse than none. The first failure is the one to tell.
             let _ = fs::unlinkat(&parent, name.last(), AtFlags::empty());
         })?;
-        if self.options.keeps_owners() && (entry.uid, entry.gid) != self.identity {
-            fs::fchown(
-                &file,
-                Some(Uid::from_raw(entry.uid)),
-                Some(Gid::from_raw(entry.gid)),
-            )
-            .step(|| format!("give the file to {}:{}", entry.uid, entry.gid))?;
+        let (uid, gid) = self.owner_of(entry);
+        if (uid, gid) != self.identity {
+            fs::fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
+                .step(|| format!("give the file to {}:{}", entry.uid, entry.gid))?;
         }
         fs::fchmod(&file, self.options.mode(entry.mode)).step(|| "set the mode")?;
         for xattr in &entry.xattrs {
@@ -138,7 +135,7 @@ impl<R: BufRead> Unpacker<'_, R> {
             EntryKind::Block => FileType::BlockDevice,
             _ => FileType::Fifo,
         };
-        let takes_devices = self.options.privileged && self.options.kept.devices;
+        let takes_devices = self.options.is_host_root() && self.options.kept.devices;
         if kind != FileType::Fifo && !takes_devices {
             self.unpacked.skipped += 1;
             return Ok(());
@@ -157,12 +154,17 @@ impl<R: BufRead> Unpacker<'_, R> {
         self.metadata(&parent, name, entry)
     }
 
+    fn owner_of(&self, entry: &Entry) -> (u32, u32) {
+        self.options.owner((entry.uid, entry.gid), self.identity)
+    }
+
     /// Owner, mode, attributes and time of something that is not opened.
     fn metadata(&mut self, parent: &OwnedFd, name: &CleanName, entry: &Entry) -> Result<()> {
         let last = name.last();
         let nofollow = AtFlags::SYMLINK_NOFOLLOW;
-        if self.options.keeps_owners() && (entry.uid, entry.gid) != self.identity {
-            let (uid, gid) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
+        let (uid, gid) = self.owner_of(entry);
+        if (uid, gid) != self.identity {
+            let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
             fs::chownat(parent, last, Some(uid), Some(gid), nofollow)
                 .step(|| format!("give it to {}:{}", entry.uid, entry.gid))?;
         }
@@ -194,8 +196,10 @@ impl<R: BufRead> Unpacker<'_, R> {
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(()),
             Err(errno) => return Err(errno).step(|| "open the directory"),
         };
-        if self.options.keeps_owners() {
-            let (uid, gid) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
+        let (uid, gid) = self.owner_of(entry);
+        // A directory that was made on the way, or was there, may be another's.
+        if self.options.privileged && self.options.kept.owners {
+            let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
             fs::fchown(&directory, Some(uid), Some(gid))
                 .step(|| format!("give it to {}:{}", entry.uid, entry.gid))?;
         }
@@ -227,7 +231,7 @@ impl<R: BufRead> Unpacker<'_, R> {
                 self.unpacked.skipped += 1;
                 Ok(())
             }
-            Err(Errno::PERM) if !self.options.privileged || name.starts_with(b"user.") => {
+            Err(Errno::PERM) if !self.options.is_host_root() || name.starts_with(b"user.") => {
                 self.unpacked.skipped += 1;
                 Ok(())
             }
@@ -294,7 +298,7 @@ impl<R: BufRead> Unpacker<'_, R> {
 
     /// Sets an attribute of overlayfs on a directory: in the namespace that the mounter may use.
     fn mark(&self, parent: &OwnedFd, last: &[u8], what: &str, value: &[u8]) -> Result<()> {
-        let namespace = if self.options.privileged {
+        let namespace = if self.options.is_host_root() {
             "trusted"
         } else {
             "user"

@@ -70,6 +70,49 @@ impl Default for Kept {
     }
 }
 
+/// The ids of a user namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ids {
+    /// The host's: all.
+    Host,
+    /// From 0 on, so many of them.
+    Namespace { uids: u64, gids: u64 },
+}
+
+impl Ids {
+    #[must_use]
+    pub fn of_this_process() -> Self {
+        if insula_sys::user_namespace::is_initial() {
+            return Self::Host;
+        }
+        // Inside, outside, how many: user_namespaces(7). A gap in the ids ends the count.
+        let count = |path: &str| {
+            let text = std::fs::read_to_string(path).unwrap_or_default();
+            text.lines().fold(0, |next, line| {
+                let mut numbers = line.split_ascii_whitespace().map(str::parse::<u64>);
+                match (numbers.next(), numbers.nth(1)) {
+                    (Some(Ok(first)), Some(Ok(count))) if first == next => next + count,
+                    _ => next,
+                }
+            })
+        };
+        Self::Namespace {
+            uids: count("/proc/self/uid_map"),
+            gids: count("/proc/self/gid_map"),
+        }
+    }
+
+    /// Who of these has what belongs to `uid` and `gid`: `own` takes the place of who is not there.
+    #[must_use]
+    pub fn owner(self, (uid, gid): (u32, u32), own: (u32, u32)) -> (u32, u32) {
+        let Self::Namespace { uids, gids } = self else {
+            return (uid, gid);
+        };
+        let of = |id: u32, count: u64, own: u32| if u64::from(id) < count { id } else { own };
+        (of(uid, uids, own.0), of(gid, gids, own.1))
+    }
+}
+
 /// How to unpack.
 #[derive(Debug, Clone)]
 pub struct UnpackOptions {
@@ -77,13 +120,26 @@ pub struct UnpackOptions {
     pub whiteouts: Whiteouts,
     /// Keep owners and make devices. Needs root; without it both are left out and counted.
     pub privileged: bool,
+    /// Who there can be: root of a user's namespace makes no devices, sets no attributes of the
+    /// host's, and gives files only to the ids of the namespace.
+    pub ids: Ids,
     pub target: Target,
     pub kept: Kept,
 }
 
 impl UnpackOptions {
-    fn keeps_owners(&self) -> bool {
-        self.privileged && self.kept.owners
+    /// The owner of a file that the archive gives to `uid` and `gid`; `own` takes the place of who
+    /// is not there.
+    fn owner(&self, (uid, gid): (u32, u32), own: (u32, u32)) -> (u32, u32) {
+        match self.privileged && self.kept.owners {
+            true => self.ids.owner((uid, gid), own),
+            false => own,
+        }
+    }
+
+    /// Whether devices can be made and the host's attributes set.
+    fn is_host_root(&self) -> bool {
+        self.privileged && self.ids == Ids::Host
     }
 
     fn mode(&self, mode: u32) -> rustix::fs::Mode {
@@ -98,6 +154,7 @@ impl Default for UnpackOptions {
             limits: Limits::default(),
             whiteouts: Whiteouts::default(),
             privileged: rustix::process::geteuid().is_root(),
+            ids: Ids::of_this_process(),
             target: Target::default(),
             kept: Kept::default(),
         }

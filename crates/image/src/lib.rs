@@ -54,5 +54,5 @@ pub use store::{
 };
 pub use tar::{TreeForm, WrittenTree, write_tree};
 pub use timestamp::rfc3339;
-pub use unpack::{Ids, Kept, Limits, Target, UnpackOptions, Unpacked, Whiteouts, unpack_archive};
+pub use unpack::{Kept, Limits, Target, UnpackOptions, Unpacked, Whiteouts, unpack_archive};
 pub use user::{ResolvedUser, read_database, read_user, resolve_user};

@@ -12,7 +12,7 @@ use insula_sys::{Errno, Result};
 use super::OverlayNames;
 use crate::erofs::{FileKind, Inode, Reader};
 use crate::error::Error;
-use crate::unpack::Ids;
+use insula_sys::user_namespace::Ids;
 
 /// A nid is a distance of 32-byte slots in an image of at most 2^44 bytes.
 const NID_BITS: u32 = 40;

@@ -16,6 +16,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::fd::BorrowedFd;
 
 use insula_sys::rustix;
+use insula_sys::user_namespace::Ids;
 
 use crate::decompress::Plain;
 use crate::error::{Context, Error, Result};
@@ -67,49 +68,6 @@ impl Default for Kept {
             devices: true,
             privileges: true,
         }
-    }
-}
-
-/// The ids of a user namespace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ids {
-    /// The host's: all.
-    Host,
-    /// From 0 on, so many of them.
-    Namespace { uids: u64, gids: u64 },
-}
-
-impl Ids {
-    #[must_use]
-    pub fn of_this_process() -> Self {
-        if insula_sys::user_namespace::is_initial() {
-            return Self::Host;
-        }
-        // Inside, outside, how many: user_namespaces(7). A gap in the ids ends the count.
-        let count = |path: &str| {
-            let text = std::fs::read_to_string(path).unwrap_or_default();
-            text.lines().fold(0, |next, line| {
-                let mut numbers = line.split_ascii_whitespace().map(str::parse::<u64>);
-                match (numbers.next(), numbers.nth(1)) {
-                    (Some(Ok(first)), Some(Ok(count))) if first == next => next + count,
-                    _ => next,
-                }
-            })
-        };
-        Self::Namespace {
-            uids: count("/proc/self/uid_map"),
-            gids: count("/proc/self/gid_map"),
-        }
-    }
-
-    /// Who of these has what belongs to `uid` and `gid`: `own` takes the place of who is not there.
-    #[must_use]
-    pub fn owner(self, (uid, gid): (u32, u32), own: (u32, u32)) -> (u32, u32) {
-        let Self::Namespace { uids, gids } = self else {
-            return (uid, gid);
-        };
-        let of = |id: u32, count: u64, own: u32| if u64::from(id) < count { id } else { own };
-        (of(uid, uids, own.0), of(gid, gids, own.1))
     }
 }
 

@@ -20,13 +20,11 @@ fn user() -> String {
     if rootless::is_system() {
         return "root".to_owned();
     }
-    let mapping = rootless::mapping();
-    match mapping.uids {
-        1 => "rootless (one user id; cgroups: none)".to_owned(),
-        uids => format!(
-            "rootless ({uids} user ids, {} group ids; cgroups: none)",
-            mapping.gids
-        ),
+    match rootless::ids() {
+        (1, _) => "rootless (one user id; cgroups: none)".to_owned(),
+        (users, groups) => {
+            format!("rootless ({users} user ids, {groups} group ids; cgroups: none)")
+        }
     }
 }
 

@@ -80,9 +80,6 @@ impl Copier<'_> {
                 self.directory(found, &destination.join(&found.into))?;
             } else if !self.archive(found, destination)? {
                 let target = match is_directory {
-                    true if found.into.as_os_str().is_empty() => {
-                        destination.join(found.file_name())
-                    }
                     true => destination.join(&found.into),
                     false => destination.to_owned(),
                 };

@@ -262,11 +262,7 @@ impl Builder<'_> {
                 Some(from) => found
                     .origins
                     .push(Some(self.layers_of(from, located, position)?)),
-                None if copy
-                    .sources
-                    .iter()
-                    .any(|source| matches!(source, CopySource::Path(_))) =>
-                {
+                None if selection::has_paths(copy) => {
                     found.matches = selection::select(&self.context_root()?, copy)?;
                 }
                 None => {}

@@ -15,7 +15,7 @@ use crate::run::Network;
 pub struct BuildOptions {
     /// The root of images and containers, such as `/var/lib/insula`.
     pub store: PathBuf,
-    /// See [`crate::run::STATE_DIRECTORY`].
+    /// Where the engine has the records of its containers.
     pub state: PathBuf,
     pub cgroup_manager: Manager,
     pub context: ContextSource,

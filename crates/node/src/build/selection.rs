@@ -14,6 +14,12 @@ use insula_image::containerfile::{Copy, CopySource, Ignore, has_wildcards};
 use super::source::{Entry, Match, SourceRoot};
 use super::tree::{normal, path_of};
 
+/// Whether anything is taken from a root: what is written in the Containerfile itself needs none.
+pub(super) fn has_paths(copy: &Copy) -> bool {
+    let is_path = |source: &CopySource| matches!(source, CopySource::Path(_));
+    copy.sources.iter().any(is_path)
+}
+
 /// Everything that the paths of an instruction name.
 pub(super) fn select(root: &SourceRoot<'_>, copy: &Copy) -> Result<Vec<Match>> {
     let excludes = Ignore::of_patterns(&copy.excludes).map_err(Error::new)?;
@@ -41,15 +47,15 @@ fn without(mut found: Match, excludes: &Ignore) -> Option<Match> {
     if excludes.is_empty() {
         return Some(found);
     }
-    let start = match found.metadata.is_dir() || !found.into.as_os_str().is_empty() {
-        true => found.into.clone(),
-        false => PathBuf::from(found.file_name()),
-    };
     let is_excluded = |entry: &Entry| {
-        let path = start.join(&entry.relative);
+        let path = found.into.join(&entry.relative);
         excludes.ignores(path.to_string_lossy().trim_end_matches('/'))
     };
-    found.entries.retain(|entry| !is_excluded(entry));
+    let entries = std::mem::take(&mut found.entries);
+    found.entries = entries
+        .into_iter()
+        .filter(|entry| !is_excluded(entry))
+        .collect();
     (!found.entries.is_empty()).then_some(found)
 }
 

@@ -1,6 +1,5 @@
 //! The files that COPY and ADD name: found in the context or in another root, listed, digested.
 
-use std::ffi::OsString;
 use std::fs::Metadata;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -31,7 +30,8 @@ pub(super) struct SourceRoot<'a> {
 pub(super) struct Match {
     /// As named or found, without `.` and `..`; links in it may lead elsewhere inside the root.
     pub(super) path: PathBuf,
-    /// Where it goes below the destination, when `--parents` says so; empty otherwise.
+    /// Where it goes below a destination that is a directory: a file by its name, a directory not
+    /// by its own, for its content is copied.
     pub(super) into: PathBuf,
     /// Opened for its path alone.
     pub(super) opened: OwnedFd,
@@ -56,11 +56,6 @@ impl Match {
         } else {
             root.join(&entry.relative)
         }
-    }
-
-    /// The name of the file itself.
-    pub(super) fn file_name(&self) -> OsString {
-        self.path.file_name().unwrap_or_default().to_owned()
     }
 }
 
@@ -125,7 +120,10 @@ impl SourceRoot<'_> {
         }
         Ok(Some(Match {
             path: path.to_owned(),
-            into: PathBuf::new(),
+            into: match metadata.is_dir() {
+                true => PathBuf::new(),
+                false => path.file_name().unwrap_or_default().into(),
+            },
             opened,
             metadata,
             entries,
@@ -229,13 +227,8 @@ pub(super) fn digest(matches: &[Match], digests: &mut Digests) -> Result<Digest>
         hasher.update(part);
     };
     for found in matches {
-        // A directory's content is copied, not the directory: its name does not count.
-        let name = match found.metadata.is_dir() || !found.into.as_os_str().is_empty() {
-            true => found.into.clone().into_os_string(),
-            false => found.file_name(),
-        };
         add(b"match");
-        add(name.as_bytes());
+        add(bytes(&found.into));
         for entry in &found.entries {
             let metadata = &entry.metadata;
             add(bytes(&entry.relative));

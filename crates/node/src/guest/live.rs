@@ -92,7 +92,7 @@ pub(crate) fn is_alive(process: ProcessName) -> bool {
 }
 
 /// A process of this state's guests that lives: one that looks after them first.
-pub(crate) fn any_alive(state: &Path) -> Option<ProcessName> {
+pub(crate) fn living_process(state: &Path) -> Option<ProcessName> {
     let entries = std::fs::read_dir(state.join("guests")).ok()?;
     let states = entries.flatten().filter_map(|entry| read(&entry.path()));
     states

@@ -47,7 +47,7 @@ pub use find::{Guest, Status, find};
 pub(crate) use format::ProcessName;
 pub use inspect::{at_path, inspect};
 pub use list::{guests_of_volume, list, names, users_of_image};
-pub(crate) use live::{any_alive, is_alive, process_name};
+pub(crate) use live::{is_alive, living_process, process_name};
 pub use logs::{LogRequest, logs};
 pub(crate) use monitor::leave_standard_streams;
 pub use name::check_name;

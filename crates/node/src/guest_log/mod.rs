@@ -1,7 +1,7 @@
 //! The store of a guest's output: no line lost, bounded, binary safe, read while it is written.
 //!
 //! ```text
-//!  pipe or terminal ─▶ pump.rs ─▶ writer.rs ─▶ <directory>/00000001.log, 00000002.log, …
+//!  the monitor ─▶ writer.rs ─▶ <directory>/00000001.log, 00000002.log, …
 //!                                                 │
 //!  insula logs  ◀─ show.rs ◀─ select.rs ◀─ reader.rs (segment.rs: one file; follow.rs: inotify)
 //! ```
@@ -13,7 +13,6 @@ mod follow;
 pub mod format;
 mod health;
 mod options;
-mod pump;
 mod reader;
 mod recover;
 mod segment;
@@ -28,7 +27,6 @@ pub use follow::LogWatch;
 pub use format::Stream;
 pub use health::LogHealth;
 pub use options::LogOptions;
-pub use pump::{Pump, Turn};
 pub use reader::{LogReader, Notice, Step};
 pub use segment::Chunk;
 pub use select::{Selection, Selector, Streams, Wanted};

@@ -3,12 +3,13 @@
 use insula_container::cgroup::Manager;
 use insula_container::error::{Error, Result};
 use insula_container::spec::Spec;
+use insula_sys::user_namespace::Ids;
 
-use super::{Mapping, home, mapping};
+use super::home;
 use crate::run::RunOptions;
 
 /// The group of terminals in devpts.
-const TTY_GROUP: u64 = 5;
+const TTY_GROUP: u32 = 5;
 
 /// Fits a configuration to the namespace, or says what it asks for in vain.
 pub(crate) fn adapt(options: &RunOptions, is_system: bool, spec: &mut Spec) -> Result<()> {
@@ -22,9 +23,9 @@ pub(crate) fn adapt(options: &RunOptions, is_system: bool, spec: &mut Spec) -> R
         );
     }
     check_limits(options)?;
-    let mapping = mapping();
-    check_user(spec, mapping)?;
-    if mapping.gids <= TTY_GROUP {
+    let ids = Ids::of_this_process();
+    check_user(spec, ids)?;
+    if !ids.contain((0, TTY_GROUP)) {
         for mount in &mut spec.mounts {
             if mount.kind.as_deref() == Some("devpts") {
                 mount.options.retain(|option| !option.starts_with("gid="));
@@ -68,18 +69,19 @@ fn check_limits(options: &RunOptions) -> Result<()> {
 }
 
 /// The user and the groups must have a number in the namespace.
-fn check_user(spec: &Spec, mapping: Mapping) -> Result<()> {
+fn check_user(spec: &Spec, ids: Ids) -> Result<()> {
     let Some(process) = &spec.process else {
         return Ok(());
     };
-    let is_there =
-        u64::from(process.user.uid) < mapping.uids && u64::from(process.user.gid) < mapping.gids;
-    if is_there {
+    let (uid, gid) = (process.user.uid, process.user.gid);
+    let Ids::Namespace { users, groups } = ids else {
+        return Ok(());
+    };
+    if ids.contain((uid, gid)) {
         return Ok(());
     }
     Err(Error::new(format!(
-        "user {}:{} does not exist here: this user has {} user ids and {} group ids",
-        process.user.uid, process.user.gid, mapping.uids, mapping.gids
+        "user {uid}:{gid} does not exist here: this user has {users} user ids and {groups} group ids"
     ))
     .hint("ranges of /etc/subuid and /etc/subgid give more: `insula doctor` shows the command"))
 }
@@ -114,13 +116,16 @@ mod tests {
             }),
             ..Spec::default()
         };
-        let one = Mapping { uids: 1, gids: 1 };
+        let one = Ids::Namespace {
+            users: 1,
+            groups: 1,
+        };
         assert!(check_user(&spec(0), one).is_ok());
         let error = check_user(&spec(1000), one).unwrap_err();
         assert!(error.chain().contains("user 1000:0"), "{}", error.chain());
-        let many = Mapping {
-            uids: 65_537,
-            gids: 65_537,
+        let many = Ids::Namespace {
+            users: 65_537,
+            groups: 65_537,
         };
         assert!(check_user(&spec(1000), many).is_ok());
     }

@@ -9,6 +9,7 @@ use insula_container::cgroup::Manager;
 use insula_container::error::{Context, Error, Result};
 use insula_sys::rustix::fs::{Access, access};
 use insula_sys::rustix::process::geteuid;
+use insula_sys::user_namespace::outer_user;
 
 use crate::guest::STATE_ROOT;
 
@@ -40,7 +41,8 @@ pub fn state_root() -> PathBuf {
     }
     match directory("XDG_RUNTIME_DIR").filter(|path| is_private(path)) {
         Some(runtime) => runtime.join("insula"),
-        None => std::env::temp_dir().join(format!("insula-{}", outer_uid())),
+        // Not TMPDIR: all commands of a user must find the same place.
+        None => format!("/tmp/insula-{}", outer_user(geteuid().as_raw())).into(),
     }
 }
 
@@ -84,24 +86,6 @@ fn is_private(path: &Path) -> bool {
     metadata.is_ok_and(|found| {
         found.is_dir() && found.uid() == geteuid().as_raw() && found.mode() & 0o022 == 0
     })
-}
-
-/// The user's number on the host, also for root of the user's namespace.
-pub(super) fn outer_uid() -> u32 {
-    let own = geteuid().as_raw();
-    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-    let outer = map.lines().find_map(|line| {
-        let mut numbers = line.split_ascii_whitespace().map(str::parse::<u32>);
-        let (Some(Ok(inner)), Some(Ok(outer)), Some(Ok(count))) =
-            (numbers.next(), numbers.next(), numbers.next())
-        else {
-            return None;
-        };
-        own.checked_sub(inner)
-            .filter(|offset| *offset < count)
-            .map(|offset| outer + offset)
-    });
-    outer.unwrap_or(own)
 }
 
 /// What a user can do about a namespace that is refused.

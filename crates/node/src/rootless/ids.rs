@@ -9,30 +9,6 @@ use insula_sys::rustix::process::{getegid, geteuid};
 
 use crate::host::subordinate;
 
-/// What [`map`] gave, or would give.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Mapping {
-    /// How many user ids and group ids there are, 0 with them.
-    pub uids: u64,
-    pub gids: u64,
-}
-
-/// The ids of the namespace that this process is in.
-#[must_use]
-pub fn mapping() -> Mapping {
-    let count = |path: &str| {
-        let text = std::fs::read_to_string(path).unwrap_or_default();
-        let counts = text
-            .lines()
-            .filter_map(|line| line.split_ascii_whitespace().nth(2)?.parse::<u64>().ok());
-        counts.sum()
-    };
-    Mapping {
-        uids: count("/proc/self/uid_map"),
-        gids: count("/proc/self/gid_map"),
-    }
-}
-
 /// Gives ids to the new namespace of the process `pid`, which waits.
 pub(super) fn map(pid: i32) -> Result<()> {
     let granted = subordinate::granted();

@@ -18,7 +18,7 @@ use insula_sys::rustix::pipe::{PipeFlags, pipe_with};
 use insula_sys::rustix::process::{chdir, setsid};
 
 use super::{KEEPER_FILE, LOCK_FILE, home, ids, open_lock};
-use crate::guest::{any_alive, leave_standard_streams, process_name};
+use crate::guest::{leave_standard_streams, living_process, process_name};
 
 /// The first word of such a process; the user's state directory follows.
 pub(crate) const ROLE: &str = "__namespace";
@@ -89,7 +89,7 @@ fn keep(state: &Path) -> Result<()> {
         let _ = poll(&mut [], Some(&PATIENCE));
         flock(&lock, FlockOperation::LockExclusive).step(|| "wait for the last user")?;
         // A monitor that takes over from a killed one holds no lock for a moment.
-        if any_alive(state).is_none() {
+        if living_process(state).is_none() {
             return std::fs::remove_file(state.join(KEEPER_FILE)).step(|| "end the namespace");
         }
         flock(&lock, FlockOperation::Unlock).step(|| "let the lock go")?;

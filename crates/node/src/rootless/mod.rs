@@ -26,12 +26,12 @@ use insula_container::error::{Context, Result};
 use insula_sys::process::{CLONE_NEWNS, CLONE_NEWUSER, setns};
 use insula_sys::rustix::fs::{FlockOperation, flock};
 use insula_sys::rustix::process::{Pid, PidfdFlags, geteuid, pidfd_open};
+use insula_sys::user_namespace::Ids;
 
-use crate::guest::{ProcessName, any_alive, is_alive};
+use crate::guest::{ProcessName, is_alive, living_process};
 
 pub(crate) use adapt::adapt;
 pub use home::{cgroup_manager, is_system, state_root, store_root};
-pub use ids::{Mapping, mapping};
 pub(crate) use keeper::{ROLE, main};
 
 /// Held shared by everybody who needs the namespace; the keeper ends it under the exclusive lock.
@@ -60,6 +60,15 @@ pub fn enter() -> Result<()> {
     };
     drop(making);
     join(&keeper).map_err(|error| error.hint(home::advice()))
+}
+
+/// How many users and groups there are in the namespace that was entered.
+#[must_use]
+pub fn ids() -> (u32, u32) {
+    match Ids::of_this_process() {
+        Ids::Host => (u32::MAX, u32::MAX),
+        Ids::Namespace { users, groups } => (users, groups),
+    }
 }
 
 /// Holds the namespace until this process ends. Also done by monitors, which outlive their command.
@@ -105,7 +114,7 @@ fn find_keeper(state: &Path) -> Option<OwnedFd> {
     // When the keeper was killed, guests still are where they were.
     let process = written()
         .filter(|process| is_alive(*process))
-        .or_else(|| any_alive(state))?;
+        .or_else(|| living_process(state))?;
     let pidfd = pidfd_open(Pid::from_raw(process.pid)?, PidfdFlags::empty()).ok()?;
     is_alive(process).then_some(pidfd)
 }

@@ -30,9 +30,6 @@ use insula_container::error::{Error, Kind};
 pub use options::{DeviceMapping, Limit, Network, RunOptions, Secret, Tmpfs, Volume, Weights};
 pub use policy::{HealthCheck, LogDriver, LogSettings, ProcViewMode, RestartPolicy, SystemMode};
 
-/// Where the engine keeps its records; on the host's tmpfs.
-pub const STATE_DIRECTORY: &str = "/run/insula/containers";
-
 /// The host name of the guest with this identifier.
 pub(crate) fn hostname(options: &RunOptions, id: &str) -> String {
     match (&options.hostname, options.network) {

@@ -191,7 +191,7 @@ fn take_over(place: Place, id: &str, held: &[OsString]) -> Result<()> {
         let fd = inherit(number).step(|| format!("take on the guest's {name}"))?;
         match name {
             holder::VIEW => view = Some(Connection::from(fd)),
-            _ => drop(streams.put(name, fd)),
+            _ => streams.put(name, fd),
         }
     }
     leave()?;

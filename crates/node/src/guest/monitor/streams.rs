@@ -241,15 +241,15 @@ impl Streams {
             .filter_map(|(name, fd)| Some((name, fd.as_ref()?)))
     }
 
-    /// Takes one of [`Streams::named`] on. False when there is no such name.
-    pub(super) fn put(&mut self, name: &str, fd: OwnedFd) -> bool {
+    /// Takes one of [`Streams::named`] on.
+    pub(super) fn put(&mut self, name: &str, fd: OwnedFd) {
         match name {
             "input" => self.input = Some(fd),
             "output" => self.output = Some(fd),
             "errors" => self.errors = Some(fd),
             "terminal" => self.keep_open(fd),
-            _ => return false,
+            // Of a later version: let go of.
+            _ => {}
         }
-        true
     }
 }

@@ -11,6 +11,8 @@
     reason = "what a test needs for itself is there, or the test fails"
 )]
 
+#[path = "../shared/insula.rs"]
+mod insula;
 mod kills;
 mod life;
 mod model;

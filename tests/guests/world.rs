@@ -1,55 +1,29 @@
 //! A store with an image of busybox, the product's command line, and a look at what is left.
 
 use std::fs;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::sync::Once;
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
 
 use insula_sys::rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::insula::{Insula, binary, busybox, settle};
+
 pub(crate) const STATE: &str = "/run/insula";
 
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-fn busybox() -> PathBuf {
-    static MADE: Once = Once::new();
-    MADE.call_once(|| {
-        let script = repository().join("scripts/busybox-rootfs");
-        let made = Command::new(script).output();
-        assert!(made.is_ok_and(|output| output.status.success()));
-    });
-    repository().join("target/images/busybox.tar")
-}
-
-pub(crate) fn binary() -> PathBuf {
-    std::env::var_os("INSULA_BINARY")
-        .map_or_else(|| repository().join("target/release/insula"), PathBuf::from)
-}
-
-/// What a command said.
-pub(crate) struct Said {
-    pub(crate) code: Option<i32>,
-    pub(crate) out: String,
-    pub(crate) err: String,
-}
-
-impl From<Output> for Said {
-    fn from(output: Output) -> Self {
-        Self {
-            code: output.status.code(),
-            out: String::from_utf8_lossy(&output.stdout).into_owned(),
-            err: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
-    }
-}
-
 pub(crate) struct World {
+    insula: Insula,
     directory: TempDir,
+}
+
+impl Deref for World {
+    type Target = Insula;
+
+    fn deref(&self) -> &Insula {
+        &self.insula
+    }
 }
 
 impl World {
@@ -58,7 +32,20 @@ impl World {
             .prefix("insula-guests")
             .tempdir()
             .unwrap();
-        let world = Self { directory };
+        let store = directory.path().join("store");
+        let insula = Insula::new(move |words| {
+            let mut command = Command::new(binary());
+            command
+                .args(words)
+                .env_clear()
+                .env("PATH", "/usr/bin:/bin")
+                .env("INSULA_STORE", &store)
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped());
+            command
+        });
+        let world = Self { insula, directory };
         let tar = busybox().display().to_string();
         world.succeed(&[
             "image",
@@ -78,48 +65,6 @@ impl World {
 
     pub(crate) fn store(&self) -> PathBuf {
         self.path("store")
-    }
-
-    pub(crate) fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(binary());
-        command
-            .args(words)
-            .env_clear()
-            .env("PATH", "/usr/bin:/bin")
-            .env("INSULA_STORE", self.store())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        command
-    }
-
-    pub(crate) fn run(&self, words: &[&str]) -> Said {
-        self.command(words).output().unwrap().into()
-    }
-
-    /// What a command that works prints, without the last line's end.
-    #[track_caller]
-    pub(crate) fn succeed(&self, words: &[&str]) -> String {
-        let said = self.run(words);
-        assert_eq!(said.code, Some(0), "{words:?}: {}{}", said.out, said.err);
-        said.out.trim_end().to_owned()
-    }
-
-    /// The error of a command that fails with this code.
-    #[track_caller]
-    pub(crate) fn fail(&self, code: i32, words: &[&str]) -> String {
-        let said = self.run(words);
-        assert_eq!(said.code, Some(code), "{words:?}: {}{}", said.out, said.err);
-        said.err
-    }
-
-    /// A guest as `ps` shows it to programs.
-    #[track_caller]
-    pub(crate) fn guest(&self, name: &str) -> Value {
-        let list = self.succeed(&["ps", "-a", "-o", "json"]);
-        let list: Vec<Value> = serde_json::from_str(&list).unwrap();
-        let found = list.into_iter().find(|guest| guest["name"] == name);
-        found.unwrap_or_else(|| panic!("there is no {name}"))
     }
 
     #[track_caller]
@@ -143,13 +88,7 @@ impl World {
     /// Waits until a guest is what it shall be.
     #[track_caller]
     pub(crate) fn settle(&self, what: &str, mut is_so: impl FnMut(&Self) -> bool) {
-        let start = Instant::now();
-        while !is_so(self) {
-            assert!(
-                start.elapsed() < Duration::from_secs(60),
-                "waited for: {what}"
-            );
-        }
+        settle(what, || is_so(self));
     }
 
     /// Whatever of this world is on the host: processes, cgroups, records.
@@ -181,10 +120,7 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        let said = self.run(&["ps", "-a", "-q"]);
-        for id in said.out.lines() {
-            self.run(&["rm", "-f", id]);
-        }
+        self.insula.clear();
     }
 }
 

@@ -8,6 +8,8 @@
     reason = "what a test needs for itself is there, or the test fails"
 )]
 
+#[path = "../shared/insula.rs"]
+mod insula;
 mod world;
 
 use std::fs;

@@ -2,61 +2,48 @@
 //! directory, and subordinate ids or none.
 
 use std::fs;
+use std::ops::Deref;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::sync::Once;
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
 
-use insula_sys::rustix::event::{Timespec, poll};
-use serde_json::Value;
+use insula_sys::rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+use crate::insula::{Insula, binary, busybox, settle};
+
+pub(crate) struct World {
+    pub(crate) uid: u32,
+    insula: Insula,
+    directory: TempDir,
 }
 
-fn busybox() -> PathBuf {
-    static MADE: Once = Once::new();
-    MADE.call_once(|| {
-        let script = repository().join("scripts/busybox-rootfs");
-        let made = Command::new(script).output();
-        assert!(made.is_ok_and(|output| output.status.success()));
-    });
-    repository().join("target/images/busybox.tar")
+impl Deref for World {
+    type Target = Insula;
+
+    fn deref(&self) -> &Insula {
+        &self.insula
+    }
 }
 
-fn binary() -> PathBuf {
-    std::env::var_os("INSULA_BINARY")
-        .map_or_else(|| repository().join("target/release/insula"), PathBuf::from)
-}
-
-/// What a command said.
-pub(crate) struct Said {
-    pub(crate) code: Option<i32>,
-    pub(crate) out: String,
-    pub(crate) err: String,
-}
-
-impl From<Output> for Said {
-    fn from(output: Output) -> Self {
-        Self {
-            code: output.status.code(),
-            out: String::from_utf8_lossy(&output.stdout).into_owned(),
-            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+impl Drop for World {
+    /// Of a test that fails, too, nothing is left.
+    fn drop(&mut self) {
+        self.insula.clear();
+        for status in self.processes() {
+            let pid = field(&status, "Pid:").and_then(|pid| Pid::from_raw(pid.parse().ok()?));
+            // It may have ended by itself.
+            let _ = pid.map(|pid| kill_process(pid, Signal::KILL));
         }
     }
 }
 
-pub(crate) struct World {
-    pub(crate) uid: u32,
-    directory: TempDir,
+/// The first word behind a name in `/proc/PID/status`.
+fn field<'s>(status: &'s str, name: &str) -> Option<&'s str> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_ascii_whitespace().next()
 }
 
-const MOMENT: Timespec = Timespec {
-    tv_sec: 0,
-    tv_nsec: 20_000_000,
-};
 /// Ids of a user begin at this times the number: far from those of others.
 const SPREAD: u32 = 65_536;
 const GRANTED: u32 = 65_536;
@@ -82,7 +69,18 @@ impl World {
             .permissions(fs::Permissions::from_mode(0o755))
             .tempdir()
             .unwrap();
-        let world = Self { uid, directory };
+        let path = directory.path().to_owned();
+        let insula = Insula::new(move |words| command(&path, uid, words));
+        for file in ["/etc/subuid", "/etc/subgid"] {
+            if !Path::new(file).exists() {
+                fs::write(file, "").unwrap();
+            }
+        }
+        let world = Self {
+            uid,
+            insula,
+            directory,
+        };
         for (name, mode) in [("home", 0o755), ("run", 0o700)] {
             fs::create_dir(world.path(name)).unwrap();
             fs::set_permissions(world.path(name), fs::Permissions::from_mode(mode)).unwrap();
@@ -108,78 +106,15 @@ impl World {
         self.directory.path().join(name)
     }
 
-    /// The program, as this user; the host's ranges of ids are replaced in its view of the files.
-    pub(crate) fn command(&self, words: &[&str]) -> Command {
-        const SCRIPT: &str = "mount --bind \"$0\" /etc/subuid && mount --bind \"$0\" /etc/subgid && \
-                              mount --bind \"$1/passwd\" /etc/passwd && \
-                              cd \"$1\" && uid=$2 && shift 2 && shift && \
-                              exec setpriv --reuid=$uid --regid=$uid --clear-groups \"$@\"";
-        for file in ["/etc/subuid", "/etc/subgid"] {
-            if !Path::new(file).exists() {
-                fs::write(file, "").unwrap();
-            }
-        }
-        let uid = self.uid.to_string();
-        let mut command = Command::new("unshare");
-        command.args(["--mount", "--propagation", "private", "sh", "-c", SCRIPT]);
-        command
-            .arg(self.path("subid"))
-            .arg(self.path("home"))
-            .args([&uid, "--"]);
-        command.arg(self.path("insula")).args(words);
-        command
-            .env_clear()
-            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-            .env("HOME", self.path("home"))
-            .env("XDG_RUNTIME_DIR", self.path("run"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        command
-    }
-
-    pub(crate) fn run(&self, words: &[&str]) -> Said {
-        self.command(words).output().unwrap().into()
-    }
-
-    /// What a command that works prints, without the last line's end.
-    #[track_caller]
-    pub(crate) fn succeed(&self, words: &[&str]) -> String {
-        let said = self.run(words);
-        assert_eq!(said.code, Some(0), "{words:?}: {}{}", said.out, said.err);
-        said.out.trim_end().to_owned()
-    }
-
-    /// The error of a command that fails with this code.
-    #[track_caller]
-    pub(crate) fn fail(&self, code: i32, words: &[&str]) -> String {
-        let said = self.run(words);
-        assert_eq!(said.code, Some(code), "{words:?}: {}{}", said.out, said.err);
-        said.err
-    }
-
-    /// A guest as `ps` shows it to programs.
-    #[track_caller]
-    pub(crate) fn guest(&self, name: &str) -> Value {
-        let list = self.succeed(&["ps", "-a", "-o", "json"]);
-        let list: Vec<Value> = serde_json::from_str(&list).unwrap();
-        let found = list.into_iter().find(|guest| guest["name"] == name);
-        found.unwrap_or_else(|| panic!("there is no {name}"))
-    }
-
     /// The processes of this user, those with subordinate ids among them, that have not ended.
     pub(crate) fn processes(&self) -> Vec<String> {
         let entries = fs::read_dir("/proc").unwrap().flatten();
         let states = entries
             .map(|entry| fs::read_to_string(entry.path().join("status")).unwrap_or_default());
         let is_own = |status: &String| {
-            let field = |name: &str| {
-                let line = status.lines().find_map(|line| line.strip_prefix(name));
-                line.and_then(|rest| rest.split_ascii_whitespace().next())
-            };
-            let uid: Option<u32> = field("Uid:").and_then(|uid| uid.parse().ok());
+            let uid: Option<u32> = field(status, "Uid:").and_then(|uid| uid.parse().ok());
             let granted = self.uid * SPREAD..self.uid * SPREAD + GRANTED;
-            field("State:") != Some("Z")
+            field(status, "State:") != Some("Z")
                 && uid.is_some_and(|uid| uid == self.uid || granted.contains(&uid))
         };
         states.filter(is_own).collect()
@@ -187,13 +122,30 @@ impl World {
 
     #[track_caller]
     pub(crate) fn settle(&self, what: &str, mut is_so: impl FnMut(&Self) -> bool) {
-        let start = Instant::now();
-        while !is_so(self) {
-            assert!(
-                start.elapsed() < Duration::from_secs(60),
-                "waited for: {what}"
-            );
-            poll(&mut [], Some(&MOMENT)).unwrap();
-        }
+        settle(what, || is_so(self));
     }
+}
+
+/// The program, as this user; the host's ranges of ids are replaced in its view of the files.
+fn command(directory: &Path, uid: u32, words: &[&str]) -> Command {
+    const SCRIPT: &str = "mount --bind \"$0\" /etc/subuid && mount --bind \"$0\" /etc/subgid && \
+                          mount --bind \"$1/passwd\" /etc/passwd && cd \"$1\" && uid=$2 && \
+                          shift 2 && exec setpriv --reuid=$uid --regid=$uid --clear-groups \"$@\"";
+    let home = directory.join("home");
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "private", "sh", "-c", SCRIPT]);
+    command
+        .arg(directory.join("subid"))
+        .arg(&home)
+        .arg(uid.to_string());
+    command.arg(directory.join("insula")).args(words);
+    command
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("HOME", home)
+        .env("XDG_RUNTIME_DIR", directory.join("run"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
 }

@@ -353,6 +353,7 @@ impl Ground {
         ] {
             left.extend(named(Path::new(root), &self.id, 1));
         }
+        left.extend(self.records_of_steps());
         left.extend(named(Path::new("/sys/fs/cgroup"), &self.id, 3));
         let temporary = fs::read_dir(self.path("temporary"))
             .unwrap()
@@ -365,6 +366,22 @@ impl Ground {
                 .map(|file| format!("in the store: {}", file.display())),
         );
         left
+    }
+
+    /// Records of containers whose bundles are in our store: steps of builds have names of their own.
+    fn records_of_steps(&self) -> Vec<String> {
+        let store = self.path("store").display().to_string();
+        let entries = fs::read_dir("/run/insula/containers").into_iter().flatten();
+        let records = entries
+            .flatten()
+            .map(|entry| entry.path().join("state.json"));
+        records
+            .filter(|record| {
+                let text = fs::read_to_string(record).unwrap_or_default();
+                text.contains(&store)
+            })
+            .map(|record| format!("record {}", record.display()))
+            .collect()
     }
 
     /// Processes that carry our mark. Threads of the kernel and the dead have no environment.

@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::Path;
 
 use insula_sys::mount::{flag, mount};
 use insula_sys::process::{CLONE_NEWNS, unshare};
+use insula_sys::rustix::mount::{UnmountFlags, unmount};
 use serde_json::json;
 
 use crate::Case;
@@ -70,22 +72,22 @@ fn unreachable() -> Outcome {
 fn locked() -> Outcome {
     let source =
         flag::READ_ONLY | flag::NO_EXEC | flag::NO_SYMLINK_FOLLOW | flag::NO_DIRECTORY_ACCESS_TIME;
+    unshare(CLONE_NEWNS).unwrap();
+    mount(None, "/", None, flag::RECURSIVE | flag::PRIVATE, None).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let volume = directory.path();
+    mount(Some(c"none"), volume, Some(c"tmpfs"), 0, None).unwrap();
+    let flags = flag::BIND | flag::REMOUNT | source;
+    mount(None, volume, None, flags, None).unwrap();
+    let outcome = locked_binds_of(volume);
+    unmount(volume, UnmountFlags::DETACH).unwrap();
+    outcome
+}
+
+fn locked_binds_of(volume: &Path) -> Outcome {
     let make = |options: &[&str]| {
         let mut bundle = Bundle::new();
         bundle.with_user_namespace();
-        unshare(CLONE_NEWNS).unwrap();
-        mount(None, "/", None, flag::RECURSIVE | flag::PRIVATE, None).unwrap();
-        let volume = bundle.path("volume");
-        fs::create_dir(&volume).unwrap();
-        mount(Some(c"none"), &volume, Some(c"tmpfs"), 0, None).unwrap();
-        mount(
-            None,
-            &volume,
-            None,
-            flag::BIND | flag::REMOUNT | source,
-            None,
-        )
-        .unwrap();
         bundle.mount(json!({"destination": "/mnt", "source": volume, "options": options}));
         bundle
     };

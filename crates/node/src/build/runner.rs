@@ -135,9 +135,13 @@ impl Runner {
                 return Err(error);
             }
             if is_answered {
-                let answer = receive(&mut &self.socket)
-                    .step(|| "the process that runs the steps has ended")?;
+                let answer = receive(&mut &self.socket);
                 self.pass_on(progress);
+                if answer.is_err() {
+                    // It was killed, and nobody but this build knows what it left.
+                    self.stop(id);
+                }
+                let answer = answer.step(|| "the process that runs the steps has ended")?;
                 return answer_of(&answer);
             }
         }

@@ -25,6 +25,7 @@ use insula_node::volume;
 use insula_sys::mount::{flag, mount};
 use insula_sys::process::{CLONE_NEWNS, unshare};
 use insula_sys::rustix::fs::{XattrFlags, getxattr, setxattr};
+use insula_sys::rustix::mount::{UnmountFlags, unmount};
 use insula_sys::rustix::process::geteuid;
 
 const PLAIN: CopyOptions = CopyOptions {
@@ -320,6 +321,8 @@ fn a_full_disk_leaves_no_half_file() {
     let error = copy_out(&place, "box", (Path::new("/srv/large"), &small), PLAIN).unwrap_err();
     assert!(error.chain().contains("No space left"), "{}", error.chain());
     assert_eq!(std::fs::read_dir(&small).unwrap().count(), 0);
+    // What is mounted on could not be removed with the rest.
+    unmount(&small, UnmountFlags::DETACH).unwrap();
 }
 
 #[test]
